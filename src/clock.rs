@@ -1,0 +1,29 @@
+//! The machine's clock and randomness, for what does not decide: timers, logs, ids of batches. Nothing else asks for
+//! them, so that a test can tell where time enters.
+
+use chrono::Utc;
+use uuid::Uuid;
+
+use crate::domain::id::Entropy;
+use crate::domain::window::Instant;
+
+/// The machine's time. Decisions use the database's.
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn now() -> Instant {
+    Utc::now()
+}
+
+/// Randomness for one request.
+pub fn entropy() -> Entropy {
+    let mut bytes = [0u8; 32];
+    let (high, low) = bytes.split_at_mut(16);
+    high.copy_from_slice(random_uuid().as_bytes());
+    low.copy_from_slice(random_uuid().as_bytes());
+    Entropy::new(bytes)
+}
+
+/// A random id: of a batch, of a worker.
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn random_uuid() -> Uuid {
+    Uuid::new_v4()
+}

@@ -1,0 +1,260 @@
+//! What is asked for. Form has been checked by `wire`; what depends on state is checked by `decide`.
+
+use uuid::Uuid;
+
+use super::hold::{Opaque, Status};
+use super::id::{
+    Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
+    Tenant,
+};
+use super::resource::{Capacity, LockName, Offer, Policy};
+use super::window::{Instant, Interval};
+
+/// A command and who sent it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The tenant of the subject; `None` for the operator's verbs.
+    pub tenant: Option<Tenant>,
+    pub actor: Option<Actor>,
+    /// Decided later than this, it is refused and changes nothing.
+    pub not_after: Option<Instant>,
+    /// The W3C trace context that replies and events continue.
+    pub trace: Option<Trace>,
+    pub entropy: Entropy,
+    pub command: Command,
+}
+
+/// A W3C trace context, checked by `wire`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub traceparent: String,
+    pub tracestate: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    Reserve(Reserve),
+    Confirm(Confirm),
+    Extend(Extend),
+    Terminate(Terminate),
+    Cancel(Cancel),
+    Lock(TakeLock),
+    Unlock(Unlock),
+    Renew(Renew),
+    /// Lock commands that came in one message: each decided on its own, in order, under one key.
+    Several(Vec<Command>),
+    PoolPut(PoolPut),
+}
+
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    /// As asked for, or as found for `wanted_kind` before the lanes were locked; `None` where none was found.
+    pub pool: Option<PoolName>,
+    /// The request named a kind instead of a pool; checked again under the lock.
+    pub wanted_kind: Option<InstanceKind>,
+    pub name: Option<Label>,
+    /// As sent: not empty, each `start < end`, sorted by start, none overlapping.
+    pub intervals: Vec<Interval>,
+    /// For each of `intervals`, where it stood in the request: refusals name it. `None`: the request gave one window
+    /// by `start_time` and `end_time`.
+    pub positions: Option<Vec<usize>>,
+    pub tags: Option<Opaque>,
+    pub launch_specification: Option<Opaque>,
+    pub price: PriceLimit,
+    pub hold_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceKind {
+    pub instance_type: Label,
+    pub region: Label,
+}
+
+/// The offer asked for and the most that a unit-hour may cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceLimit {
+    /// `None`: `standard` for a new reservation, its own offer for an extension.
+    pub offer_key: Option<Label>,
+    pub unit_price_max_cents: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Confirm {
+    pub id: HoldId,
+    /// Keep only so many units; `None`: all.
+    pub quantity: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Extend {
+    pub id: HoldId,
+    pub end_time: Instant,
+    pub price: PriceLimit,
+}
+
+#[derive(Clone, Debug)]
+pub struct Terminate {
+    pub id: HoldId,
+    pub part: Part,
+}
+
+#[derive(Clone, Debug)]
+pub enum Part {
+    All,
+    /// So many units, those with the highest numbers first.
+    Quantity(u32),
+    /// These units, by the ids that the reservation shows. Not empty, no id twice.
+    Units(Vec<UnitId>),
+}
+
+/// `<reservation_id>.<number>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnitId {
+    pub hold: HoldId,
+    pub number: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    pub id: HoldId,
+}
+
+#[derive(Clone, Debug)]
+pub struct TakeLock {
+    pub requester: Requester,
+    pub resource: ResourceName,
+    pub resource_type: ResourceType,
+    /// `None`: until released.
+    pub ttl_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Unlock {
+    pub requester: Requester,
+    pub resource: ResourceName,
+    pub release_token: Uuid,
+}
+
+#[derive(Clone, Debug)]
+pub struct Renew {
+    pub resource: ResourceName,
+    pub release_token: Uuid,
+    pub ttl_seconds: u32,
+}
+
+/// The whole of a pool's configuration: what is not given takes its default.
+#[derive(Clone, Debug)]
+pub struct PoolPut {
+    pub pool: PoolName,
+    pub capacity: Capacity,
+    pub instance_type: Option<Label>,
+    pub region: Option<Label>,
+    pub policy: Policy,
+    pub offers: Vec<Offer>,
+    pub instance_spec: Option<Opaque>,
+    pub tags: Option<Opaque>,
+}
+
+impl Request {
+    /// The lanes that have to be locked to decide it.
+    pub fn lanes(&self) -> LaneSet {
+        match &self.command {
+            Command::Reserve(reserve) => reserve.pool.iter().map(Lane::of_pool).collect(),
+            Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
+            command => {
+                let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
+                self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
+                lanes
+            }
+        }
+    }
+
+    /// The locks that have to be loaded to decide it, in the order in which they are named.
+    pub fn lock_names(&self) -> Vec<LockName> {
+        let Some(tenant) = &self.tenant else { return Vec::new() };
+        let name = |resource: &ResourceName| LockName { tenant: tenant.clone(), resource: resource.clone() };
+        self.command.resources().into_iter().map(name).collect()
+    }
+}
+
+impl Command {
+    /// The holds that have to be loaded to decide it.
+    pub fn hold_ids(&self) -> impl Iterator<Item = HoldId> {
+        match self {
+            Command::Confirm(confirm) => Some(confirm.id),
+            Command::Extend(extend) => Some(extend.id),
+            Command::Terminate(terminate) => Some(terminate.id),
+            Command::Cancel(cancel) => Some(cancel.id),
+            _ => None,
+        }
+        .into_iter()
+    }
+
+    fn resources(&self) -> Vec<&ResourceName> {
+        match self {
+            Command::Lock(lock) => vec![&lock.resource],
+            Command::Unlock(unlock) => vec![&unlock.resource],
+            Command::Renew(renew) => vec![&renew.resource],
+            Command::Several(commands) => commands.iter().flat_map(Command::resources).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What is read: nothing is locked and nothing changes.
+#[derive(Clone, Debug)]
+pub enum Query {
+    Get(HoldId),
+    List(List),
+    Check(Check),
+    /// Is this the fencing token of the lock's present holder?
+    Verify {
+        resource: ResourceName,
+        fencing_token: i64,
+    },
+    Receipt(IdempotencyKey),
+    PoolGet(PoolName),
+    PoolList(Page),
+}
+
+/// Who holds these locks now?
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub resources: Vec<ResourceName>,
+    /// The request gave `resources`, so the answer is an array.
+    pub is_many: bool,
+}
+
+/// A tenant's reservations, by page.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub pool: Option<PoolName>,
+    pub instance_type: Option<Label>,
+    pub region: Option<Label>,
+    pub status: Option<Status>,
+    pub sort_by: SortBy,
+    pub is_descending: bool,
+    /// 1 to 100.
+    pub limit: u32,
+    pub after: Option<ListCursor>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    CreatedAt,
+    Status,
+}
+
+/// Where a page ended: `status` only where the list is sorted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListCursor {
+    pub status: Option<Status>,
+    pub id: HoldId,
+}
+
+/// All pools, by name.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub limit: u32,
+    pub after: Option<PoolName>,
+}

@@ -1,0 +1,79 @@
+//! What happened: one event for each version of a hold.
+
+use super::command::Trace;
+use super::hold::{Hold, Status};
+use super::id::{Actor, Lane};
+use super::window::{Delta, Instant};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventType {
+    Placed,
+    Held,
+    Active,
+    Ended,
+    Expired,
+    Canceled,
+    Extended,
+    Reduced,
+}
+
+impl EventType {
+    pub const ALL: [EventType; 8] = [
+        EventType::Placed,
+        EventType::Held,
+        EventType::Active,
+        EventType::Ended,
+        EventType::Expired,
+        EventType::Canceled,
+        EventType::Extended,
+        EventType::Reduced,
+    ];
+
+    /// As it stands in subjects and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventType::Placed => "placed",
+            EventType::Held => "held",
+            EventType::Active => "active",
+            EventType::Ended => "ended",
+            EventType::Expired => "expired",
+            EventType::Canceled => "canceled",
+            EventType::Extended => "extended",
+            EventType::Reduced => "reduced",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<EventType> {
+        EventType::ALL.into_iter().find(|event_type| event_type.name() == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub lane: Lane,
+    /// Gapless within the lane, from 1.
+    pub seq: i64,
+    pub event_type: EventType,
+    /// When it was decided.
+    pub at: Instant,
+    /// The instant from which it counts, such as the scheduled start.
+    pub effective_at: Instant,
+    /// `None` for a hold's first event.
+    pub previous_status: Option<Status>,
+    pub actor: Option<Actor>,
+    pub trace: Option<Trace>,
+    /// The hold after the change.
+    pub hold: Hold,
+    /// What changed in the use of its pool.
+    pub usage: Vec<Delta>,
+}
+
+impl Event {
+    /// When what it claims from its pool lapses by itself, if it does.
+    pub fn lapses_at(&self) -> Option<Instant> {
+        match self.hold.status {
+            Status::Held => self.hold.expires_at,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What a batch decides upon: the locked lanes with their pools, the holds that its commands name, and what has
+//! changed so far. Commands see the changes of those before them; nothing is visible outside before the commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::command::{Request, Trace};
+use super::event::{Event, EventType};
+use super::hold::{Hold, usage_change};
+use super::id::{Actor, HoldId, Lane, PoolName};
+use super::resource::{LockName, Pool};
+use super::usage::{Undo, Usage};
+use super::window::Instant;
+
+/// The counters of a lane. They move only under its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the lane's last event.
+    pub seq: i64,
+    /// The last fencing token drawn.
+    pub fence: i64,
+    /// The time of this batch: never earlier than that of any batch before it.
+    pub now: Instant,
+}
+
+/// A pool and its units in use over time, as of the lane's last committed batch.
+#[derive(Debug)]
+pub struct PoolState {
+    pub pool: Pool,
+    pub usage: Usage,
+}
+
+/// All that is kept in memory of a lane between batches.
+#[derive(Debug)]
+pub struct LaneState {
+    pub head: Head,
+    pub pools: BTreeMap<PoolName, PoolState>,
+}
+
+/// Who or what changes a hold; the clock is nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Cause {
+    pub actor: Option<Actor>,
+    pub trace: Option<Trace>,
+}
+
+impl Cause {
+    pub fn clock() -> Cause {
+        Cause::default()
+    }
+
+    pub fn request(request: &Request) -> Cause {
+        Cause { actor: request.actor.clone(), trace: request.trace.clone() }
+    }
+}
+
+/// What a batch writes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Holds that are new, and holds that were there before; each once, with its last state.
+    pub inserted: Vec<Hold>,
+    pub updated: Vec<Hold>,
+    /// Every version of every changed hold, in the order in which they were decided.
+    pub events: Vec<Event>,
+    pub pools: Vec<Pool>,
+    pub heads: BTreeMap<Lane, Head>,
+}
+
+#[derive(Debug)]
+struct Known {
+    hold: Hold,
+    is_stored: bool,
+    is_changed: bool,
+}
+
+#[derive(Debug)]
+pub struct State {
+    lanes: BTreeMap<Lane, LaneState>,
+    holds: BTreeMap<HoldId, Known>,
+    lock_holders: BTreeMap<LockName, HoldId>,
+    changed_pools: BTreeSet<PoolName>,
+    events: Vec<Event>,
+    rollback: Rollback,
+}
+
+impl State {
+    pub fn new(lanes: BTreeMap<Lane, LaneState>) -> State {
+        State {
+            lanes,
+            holds: BTreeMap::new(),
+            lock_holders: BTreeMap::new(),
+            changed_pools: BTreeSet::new(),
+            events: Vec::new(),
+            rollback: Rollback::default(),
+        }
+    }
+
+    /// Adds a hold that was read from the database.
+    pub fn load(&mut self, hold: Hold) {
+        if let (Some(name), false) = (hold.lock_name(), hold.status.is_terminal()) {
+            self.lock_holders.insert(name, hold.id);
+        }
+        self.holds.insert(hold.id, Known { hold, is_stored: true, is_changed: false });
+    }
+
+    /// The time of this batch in a lane; `None` where the lane is not locked.
+    pub fn now(&self, lane: Lane) -> Option<Instant> {
+        self.lanes.get(&lane).map(|lane| lane.head.now)
+    }
+
+    /// The latest time of all the locked lanes: the batch's own, for what belongs to none of them.
+    pub fn latest_now(&self) -> Option<Instant> {
+        self.lanes.values().map(|lane| lane.head.now).max()
+    }
+
+    pub fn hold(&self, id: HoldId) -> Option<&Hold> {
+        self.holds.get(&id).map(|known| &known.hold)
+    }
+
+    /// The live hold on a lock.
+    pub fn lock_holder(&self, name: &LockName) -> Option<&Hold> {
+        self.lock_holders.get(name).and_then(|id| self.hold(*id))
+    }
+
+    pub fn pool(&self, name: &PoolName) -> Option<&PoolState> {
+        self.lanes.get(&Lane::of_pool(name))?.pools.get(name)
+    }
+
+    /// The pools of the locked lanes.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolState> {
+        self.lanes.values().flat_map(|lane| lane.pools.values())
+    }
+
+    /// The next fencing token of a lane: larger than any before it, for ever.
+    pub fn draw_fence(&mut self, lane: Lane) -> i64 {
+        let Some(lane) = self.lanes.get_mut(&lane) else { return 0 };
+        lane.head.fence += 1;
+        lane.head.fence
+    }
+
+    /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage.
+    /// `hold` is the state after the change, its version still that of before (0 for a new one).
+    pub fn record(&mut self, mut hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
+        let lane = hold.id.lane();
+        let before = self.holds.get(&hold.id);
+        let usage = usage_change(before.map(|known| &known.hold), &hold);
+        hold.version += 1;
+        let Some(lane_state) = self.lanes.get_mut(&lane) else { return hold };
+        lane_state.head.seq += 1;
+        let event = Event {
+            lane,
+            seq: lane_state.head.seq,
+            event_type,
+            at: lane_state.head.now,
+            effective_at,
+            previous_status: before.map(|known| known.hold.status),
+            actor: cause.actor.clone(),
+            trace: cause.trace.clone(),
+            hold: hold.clone(),
+            usage,
+        };
+        if let Some(reservation) = hold.reservation()
+            && let Some(pool) = lane_state.pools.get_mut(&reservation.pool)
+        {
+            let undo = pool.usage.apply(hold.id, &event.usage, event.lapses_at());
+            self.rollback.0.push(Step::Usage(reservation.pool.clone(), undo));
+        }
+        self.events.push(event);
+        self.remember(hold.clone());
+        hold
+    }
+
+    fn remember(&mut self, hold: Hold) {
+        if let Some(name) = hold.lock_name() {
+            if hold.status.is_terminal() {
+                self.lock_holders.remove(&name);
+            } else {
+                self.lock_holders.insert(name, hold.id);
+            }
+        }
+        let is_stored = self.holds.get(&hold.id).is_some_and(|known| known.is_stored);
+        self.holds.insert(hold.id, Known { hold, is_stored, is_changed: true });
+    }
+
+    /// Sets a pool's configuration; its use stays as it is.
+    pub fn put_pool(&mut self, pool: Pool) {
+        let Some(lane) = self.lanes.get_mut(&pool.lane()) else { return };
+        self.changed_pools.insert(pool.name.clone());
+        let before = match lane.pools.get_mut(&pool.name) {
+            Some(known) => {
+                known.usage.set_capacity(&pool.capacity);
+                Some(std::mem::replace(&mut known.pool, pool.clone()))
+            }
+            None => {
+                let usage = Usage::new(&pool.capacity);
+                lane.pools.insert(pool.name.clone(), PoolState { pool: pool.clone(), usage });
+                None
+            }
+        };
+        self.rollback.0.push(Step::Pool(pool.name, before));
+    }
+
+    /// What has to be written, the lanes as they are once it is committed, and the way back where it is not.
+    pub fn finish(self) -> Decided {
+        let mut changes = Changes { events: self.events, ..Changes::default() };
+        for known in self.holds.into_values().filter(|known| known.is_changed) {
+            match known.is_stored {
+                true => changes.updated.push(known.hold),
+                false => changes.inserted.push(known.hold),
+            }
+        }
+        let is_changed = |state: &&PoolState| self.changed_pools.contains(&state.pool.name);
+        let pools = self.lanes.values().flat_map(|lane| lane.pools.values());
+        changes.pools = pools.filter(is_changed).map(|state| state.pool.clone()).collect();
+        changes.heads = self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
+        Decided { lanes: self.lanes, changes, rollback: self.rollback }
+    }
+}
+
+/// A batch that has been decided and not yet committed.
+#[derive(Debug)]
+pub struct Decided {
+    pub lanes: BTreeMap<Lane, LaneState>,
+    pub changes: Changes,
+    pub rollback: Rollback,
+}
+
+/// What a batch did to the lanes in memory, latest last.
+#[derive(Debug, Default)]
+pub struct Rollback(Vec<Step>);
+
+#[derive(Debug)]
+enum Step {
+    Usage(PoolName, Undo),
+    /// The pool's configuration before; `None`: there was none.
+    Pool(PoolName, Option<Pool>),
+}
+
+impl Rollback {
+    /// Makes the pools what they were before the batch. The counters of the lanes are read again with their lock.
+    pub fn apply(self, lanes: &mut BTreeMap<Lane, LaneState>) {
+        for step in self.0.into_iter().rev() {
+            match step {
+                Step::Usage(name, undo) => {
+                    let lane = lanes.get_mut(&Lane::of_pool(&name));
+                    if let Some(pool) = lane.and_then(|lane| lane.pools.get_mut(&name)) {
+                        pool.usage.undo(undo);
+                    }
+                }
+                Step::Pool(name, before) => restore(lanes, name, before),
+            }
+        }
+    }
+}
+
+fn restore(lanes: &mut BTreeMap<Lane, LaneState>, name: PoolName, before: Option<Pool>) {
+    let Some(lane) = lanes.get_mut(&Lane::of_pool(&name)) else { return };
+    match (before, lane.pools.get_mut(&name)) {
+        (Some(pool), Some(known)) => {
+            known.usage.set_capacity(&pool.capacity);
+            known.pool = pool;
+        }
+        _ => {
+            lane.pools.remove(&name);
+        }
+    }
+}

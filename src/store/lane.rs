@@ -1,0 +1,15 @@
+//! What a worker keeps of a lane between batches, and how it is brought up to date.
+
+use uuid::Uuid;
+
+use crate::domain::state::LaneState;
+
+/// A lane as of its last batch that this worker knows to be committed.
+#[derive(Debug)]
+pub struct CachedLane {
+    /// The batch after which the lane was as cached; a lane whose row names another one is read up from `seq`.
+    pub last_batch: Option<Uuid>,
+    /// Moves with every change of a pool's configuration in the lane.
+    pub pools_version: i64,
+    pub state: LaneState,
+}

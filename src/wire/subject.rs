@@ -1,0 +1,99 @@
+//! Subjects and stream names, all below one root (`berth`; another one gives a second berth on the same servers).
+
+use super::verb::Verb;
+use crate::domain::event::EventType;
+use crate::domain::hold::Kind;
+use crate::domain::id::Tenant;
+
+/// The subject space of one berth.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    root: String,
+}
+
+/// A request's subject, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// `None` for the operator's verbs.
+    pub tenant: Option<Tenant>,
+    pub verb: Verb,
+}
+
+/// Why a subject is no address: the tenant's token is not one, or nobody serves the verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAddress {
+    Tenant,
+    Verb,
+}
+
+impl Subjects {
+    /// `root`: `[a-z0-9][a-z0-9_-]{0,31}`; anything else gives `None`.
+    pub fn new(root: &str) -> Option<Subjects> {
+        let _ = root;
+        todo!()
+    }
+
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// What a worker subscribes to for a verb: `berth.v1.*.reserve`, or `berth.admin.v1.pool_put`.
+    pub fn service(&self, verb: Verb) -> String {
+        let _ = verb;
+        todo!()
+    }
+
+    /// `berth.v1.<tenant>.<verb>`, or `berth.admin.v1.<verb>`.
+    pub fn request(&self, tenant: &Tenant, verb: Verb) -> String {
+        let _ = (tenant, verb);
+        todo!()
+    }
+
+    /// `berth.submit.v1.<tenant>.<verb>`
+    pub fn submit(&self, tenant: &Tenant, verb: Verb) -> String {
+        let _ = (tenant, verb);
+        todo!()
+    }
+
+    /// `berth.result.v1.<tenant>.<verb>`; tenant and verb are tokens as they came, because a submitted message with
+    /// an unknown verb has a result too.
+    pub fn result(&self, tenant: &str, verb: &str) -> String {
+        let _ = (tenant, verb);
+        todo!()
+    }
+
+    /// `berth.event.v1.<tenant>.<kind>.<label>.<type>`
+    pub fn event(&self, tenant: &Tenant, kind: Kind, label: &str, event_type: EventType) -> String {
+        let _ = (tenant, kind, label, event_type);
+        todo!()
+    }
+
+    /// Takes `berth.v1.…`, `berth.admin.v1.…` or `berth.submit.v1.…` apart.
+    pub fn address(&self, subject: &str) -> Result<Address, NoAddress> {
+        let _ = subject;
+        todo!()
+    }
+
+    /// `berth.submit.v1.>`, `berth.result.v1.>`, `berth.event.v1.>`: what the streams cover.
+    pub fn submit_all(&self) -> String {
+        format!("{}.submit.v1.>", self.root)
+    }
+
+    pub fn result_all(&self) -> String {
+        format!("{}.result.v1.>", self.root)
+    }
+
+    pub fn event_all(&self) -> String {
+        format!("{}.event.v1.>", self.root)
+    }
+
+    /// `BERTH_SUBMIT` and its like: the root in capitals.
+    pub fn stream(&self, name: &str) -> String {
+        format!("{}_{name}", self.root.to_ascii_uppercase())
+    }
+
+    /// Where workers tell each other that the journal has grown.
+    pub fn wake(&self) -> String {
+        format!("{}.wake.v1", self.root)
+    }
+}
