@@ -175,6 +175,9 @@ pub struct Reservation {
     pub intervals: Vec<Interval>,
     /// Bound at activation; empty before it.
     pub units: Units,
+    /// How many units were bound at activation, 0 before it: a number below it that is not in `units` has been given
+    /// back.
+    pub units_bound: u32,
     pub launch_specification: Option<Opaque>,
     pub tags: Option<Opaque>,
     pub offer_key: Label,
