@@ -63,7 +63,7 @@ pub struct Loaded {
 }
 
 /// The holds of one lane that are due, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DuePage {
     pub lane: Lane,
     /// Not more than was asked for; each is in `Loaded::holds` too.

@@ -65,3 +65,16 @@ impl Reader {
         todo!()
     }
 }
+
+impl Reader {
+    /// stub
+    pub async fn sweep(
+        &self,
+        receipts_kept: std::time::Duration,
+        journal_kept: std::time::Duration,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let _ = (receipts_kept, journal_kept, limit);
+        todo!()
+    }
+}
