@@ -13,4 +13,4 @@ pub mod streams;
 mod submit;
 mod waiting;
 
-pub use run::{WorkerError, run};
+pub use run::{Readiness, WorkerError, run};

@@ -66,9 +66,12 @@ pub enum WorkerError {
     },
 }
 
+/// Where a worker's health is served, while it takes requests; `None` while it does not.
+pub type Readiness = watch::Sender<Option<SocketAddr>>;
+
 /// Runs a worker until `stop` is cancelled (or it cannot start): checks the servers, then serves, ticks and relays.
 /// On `stop` it takes no more, decides what is in hand, answers it, and returns.
-pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), WorkerError> {
+pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationToken) -> Result<(), WorkerError> {
     let subjects = Subjects::new(&config.subject_root).ok_or(WorkerError::SubjectRoot)?;
     let database = Database::connect(&config.database_url, config.readers).await?;
     database.check().await?;
@@ -76,14 +79,20 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     let client = connect(&config, &metrics).await?;
     streams::prepare(&client, &subjects).await?;
     let ready = Arc::new(AtomicBool::new(false));
-    let health = health::serve(config.http_addr, metrics.clone(), ready.clone(), stop.child_token());
+    let health_stop = CancellationToken::new();
+    let health = health::serve(config.http_addr, metrics.clone(), ready.clone(), health_stop.clone());
     let address = config.http_addr;
-    let (address, _) = health.await.map_err(|source| WorkerError::Http { address, source })?;
+    let (address, health) = health.await.map_err(|source| WorkerError::Http { address, source })?;
     let worker = Worker::start(&config, subjects, database, client, metrics);
     tracing::info!(%address, root = config.subject_root, "serving");
-    let served = worker.serve(&config, &ready, &stop).await;
-    ready.store(false, Ordering::Relaxed);
+    let set_ready = |is_ready: bool| {
+        ready.store(is_ready, Ordering::Relaxed);
+        readiness.send_replace(is_ready.then_some(address));
+    };
+    let served = worker.serve(&config, &set_ready, &stop).await;
     worker.drain(&config).await;
+    health_stop.cancel();
+    let _ = health.await; // it has nothing to say that its log has not said
     served
 }
 
@@ -196,7 +205,7 @@ impl Worker {
     async fn serve(
         &self,
         config: &WorkerConfig,
-        ready: &AtomicBool,
+        set_ready: &(impl Fn(bool) + Sync),
         stop: &CancellationToken,
     ) -> Result<(), WorkerError> {
         let mut is_up = self.is_up.subscribe();
@@ -204,15 +213,15 @@ impl Worker {
             let round = stop.child_token();
             let submitted =
                 submit::serve(jetstream::new(self.client.clone()), self.intake.clone(), round.child_token());
-            let requests = service::serve(&self.client, &self.intake, &config.inbox_prefixes, round.child_token());
+            let inboxes = &config.inbox_prefixes;
+            let requests = service::serve(&self.client, &self.intake, inboxes, || set_ready(true), round.child_token());
             let watched = async {
-                ready.store(true, Ordering::Relaxed);
                 tokio::select! {
                     _ = is_up.wait_for(|is_up| !is_up) => (),
                     () = stop.cancelled() => (),
                     () = self.failed.cancelled() => (),
                 }
-                ready.store(false, Ordering::Relaxed);
+                set_ready(false);
                 round.cancel();
             };
             let ((), served, ()) = tokio::join!(submitted, requests, watched);

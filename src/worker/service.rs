@@ -14,11 +14,13 @@ use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
 use crate::wire::verb::Verb;
 
-/// Serves every verb until `stop`, then takes what has been delivered already, and returns.
+/// Serves every verb until `stop`, then takes what has been delivered already, and returns. `subscribed` is called
+/// when the server knows of every subscription.
 pub async fn serve(
     client: &async_nats::Client,
     intake: &Intake,
     inbox_prefixes: &[String],
+    subscribed: impl FnOnce(),
     stop: CancellationToken,
 ) -> Result<(), async_nats::Error> {
     let root = intake.subjects.root().to_owned();
@@ -35,7 +37,8 @@ pub async fn serve(
         let endpoint = builder.add(intake.subjects.service(verb)).await?;
         endpoints.spawn(serve_verb(endpoint, verb, intake.clone(), inboxes.clone(), stop.clone()));
     }
-    client.flush().await?; // subscribed before anybody is told that the worker is ready
+    client.flush().await?;
+    subscribed();
     while endpoints.join_next().await.is_some() {}
     service.stop().await
 }
