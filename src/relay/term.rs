@@ -39,8 +39,6 @@ pub(super) struct Term<'a> {
     unsaved: Cursors,
     /// What goes out next.
     page: Vec<Entry>,
-    /// Only lanes behind this one are read next: a full page ended here, and a busy lane must not starve the others.
-    behind: Option<Lane>,
     /// Lanes with an entry that cannot be published: nothing behind it may go out.
     stuck: LaneSet,
 }
@@ -79,7 +77,6 @@ impl<'a> Term<'a> {
             unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
             cursors: tail.cursors,
             page: Vec::new(),
-            behind: None,
             stuck: LaneSet::default(),
         })
     }
@@ -144,12 +141,9 @@ impl<'a> Term<'a> {
         let moved = last_of_each_lane(&batch);
         let (size, oldest) = (batch.len(), batch.iter().map(|entry| entry.at).min());
         let reads = batch.is_empty() || is_full(&batch);
-        if is_full(&batch) {
-            self.behind = batch.last().map(|entry| entry.lane);
-        }
-        let mut from = self.cursors.clone();
-        from.extend(&moved);
-        let wanted = if reads { self.wanted(&from) } else { Vec::new() };
+        let mut cursors = self.cursors.clone();
+        cursors.extend(&moved);
+        let wanted = if reads { self.wanted(&cursors) } else { Vec::new() };
 
         let (published, saved, page) = tokio::join!(
             self.stream.publish(batch, self.last_sequence),
@@ -158,7 +152,7 @@ impl<'a> Term<'a> {
         );
         published?;
         self.last_sequence += size as u64;
-        self.cursors = from;
+        self.cursors = cursors;
         self.unsaved = moved;
         if let Some(oldest) = oldest {
             let lag = clock::now().signed_duration_since(oldest).as_seconds_f64().max(0.0);
@@ -168,26 +162,14 @@ impl<'a> Term<'a> {
             return Ok(Step::Lost);
         }
         let page = page?;
-        let is_last = reads && self.behind.is_none() && page.is_empty();
-        if reads && !is_full(&page) {
-            self.behind = None;
-        }
+        let is_idle = size == 0 && page.is_empty();
         self.page = self.admit(page);
-        Ok(if is_last && size == 0 { Step::Idle } else { Step::Busy })
+        Ok(if is_idle { Step::Idle } else { Step::Busy })
     }
 
-    /// The cursors of the lanes that are read next.
-    fn wanted(&mut self, cursors: &Cursors) -> Vec<(Lane, i64)> {
-        let stuck = self.stuck;
-        let of_all = || cursors.iter().map(|(lane, seq)| (*lane, *seq)).filter(|(lane, _)| !stuck.contains(*lane));
-        if let Some(behind) = self.behind {
-            let rest: Vec<_> = of_all().filter(|(lane, _)| *lane > behind).collect();
-            if !rest.is_empty() {
-                return rest;
-            }
-            self.behind = None;
-        }
-        of_all().collect()
+    /// The cursors of the lanes that are read.
+    fn wanted(&self, cursors: &Cursors) -> Vec<(Lane, i64)> {
+        cursors.iter().map(|(lane, seq)| (*lane, *seq)).filter(|(lane, _)| !self.stuck.contains(*lane)).collect()
     }
 
     /// Takes out what must not be published: an event that is too large, one that does not follow its lane's last,
