@@ -29,8 +29,9 @@ pub enum NoAddress {
 impl Subjects {
     /// `root`: `[a-z0-9][a-z0-9_-]{0,31}`; anything else gives `None`.
     pub fn new(root: &str) -> Option<Subjects> {
-        let _ = root;
-        todo!()
+        let is_root = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+        let is_valid = (1..=32).contains(&root.len()) && root.bytes().all(is_root) && !root.starts_with(['-', '_']);
+        is_valid.then(|| Subjects { root: root.to_owned() })
     }
 
     pub fn root(&self) -> &str {
@@ -39,33 +40,34 @@ impl Subjects {
 
     /// What a worker subscribes to for a verb: `berth.v1.*.reserve`, or `berth.admin.v1.pool_put`.
     pub fn service(&self, verb: Verb) -> String {
-        let _ = verb;
-        todo!()
+        match verb.is_admin() {
+            true => format!("{}.admin.v1.{}", self.root, verb.name()),
+            false => format!("{}.v1.*.{}", self.root, verb.name()),
+        }
     }
 
     /// `berth.v1.<tenant>.<verb>`, or `berth.admin.v1.<verb>`.
     pub fn request(&self, tenant: &Tenant, verb: Verb) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        match verb.is_admin() {
+            true => format!("{}.admin.v1.{}", self.root, verb.name()),
+            false => format!("{}.v1.{tenant}.{}", self.root, verb.name()),
+        }
     }
 
     /// `berth.submit.v1.<tenant>.<verb>`
     pub fn submit(&self, tenant: &Tenant, verb: Verb) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        format!("{}.submit.v1.{tenant}.{}", self.root, verb.name())
     }
 
     /// `berth.result.v1.<tenant>.<verb>`; tenant and verb are tokens as they came, because a submitted message with
     /// an unknown verb has a result too.
     pub fn result(&self, tenant: &str, verb: &str) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        format!("{}.result.v1.{tenant}.{verb}", self.root)
     }
 
     /// `berth.event.v1.<tenant>.<kind>.<label>.<type>`
     pub fn event(&self, tenant: &Tenant, kind: Kind, label: &str, event_type: EventType) -> String {
-        let _ = (tenant, kind, label, event_type);
-        todo!()
+        format!("{}.event.v1.{tenant}.{}.{label}.{}", self.root, kind.name(), event_type.name())
     }
 
     /// Takes `berth.v1.…`, `berth.admin.v1.…` or `berth.submit.v1.…` apart.
