@@ -46,7 +46,10 @@ async fn another_meaning_under_the_same_key_names_the_field_that_differs() {
     let (start, end) = (hours_from_now(1), hours_from_now(2));
     let body = json!({"pool": "gpu", "start_time": start, "end_time": end, "quantity": 1});
     let first = berth.ask_with_key("reserve", "k", body.clone()).await;
-    let same = format!(r#" {{"quantity":1,"end_time":"{}","pool":"gpu","name":null,"start_time":"{start}"}}"#, end.replace('Z', "+00:00"));
+    let same = format!(
+        r#" {{"quantity":1,"end_time":"{}","pool":"gpu","name":null,"start_time":"{start}"}}"#,
+        end.replace('Z', "+00:00")
+    );
     let replayed = berth.ask_as("acme", "reserve", &[("Idempotency-Key", "k")], &same).await;
     assert!(replayed.is_replay());
     assert_eq!(replayed.bytes, first.bytes);
@@ -65,7 +68,8 @@ async fn a_retry_of_a_success_long_after_its_window_is_that_success() {
     let berth = Berth::start().await;
     berth.pool("short", 1).await;
     let mut events = berth.events().await;
-    let body = json!({"pool": "short", "start_time": seconds_from_now(1), "end_time": seconds_from_now(2), "quantity": 1});
+    let body =
+        json!({"pool": "short", "start_time": seconds_from_now(1), "end_time": seconds_from_now(2), "quantity": 1});
     let first = berth.ask_with_key("reserve", "k", body.clone()).await;
     assert_eq!(first.code(), "ok", "{}", first.body);
     while within("the end", events.next()).await.kind() != "ended" {}
@@ -90,7 +94,8 @@ async fn a_refusal_that_was_decided_is_the_answer_to_its_key() {
     let again = berth.ask_with_key("reserve", "k", body.clone()).await;
     assert!(again.is_replay());
     assert_eq!(again.bytes, refused.bytes);
-    let unknown = json!({"pool": "later", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    let unknown =
+        json!({"pool": "later", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
     berth.ask_with_key("reserve", "k2", unknown.clone()).await.refused("unknown_pool");
     berth.admin("pool_put", json!({"pool": "later", "capacity": 1})).await.ok();
     berth.ask_with_key("reserve", "k2", unknown).await.ok();

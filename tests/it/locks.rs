@@ -25,7 +25,8 @@ async fn a_lock_is_taken_kept_refused_renewed_and_released() {
     let verified = berth.ask("verify", json!({"resource": "job-42", "fencing_token": fence})).await.ok();
     assert_eq!(verified["current"], true);
     let token = &taken["release_token"];
-    let renewed = berth.ask("renew", json!({"resource": "job-42", "release_token": token, "ttl_seconds": 90})).await.ok();
+    let renewed =
+        berth.ask("renew", json!({"resource": "job-42", "release_token": token, "ttl_seconds": 90})).await.ok();
     assert_eq!(renewed["status"], "RENEWED");
     assert_eq!(renewed["fencing_token"], *fence);
     let wrong = json!({"requester": "worker-2", "resource": "job-42", "release_token": token});
