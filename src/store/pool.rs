@@ -167,17 +167,18 @@ fn offers(row: &PgRow) -> Result<Vec<Offer>, sqlx::Error> {
     let (unit, back) = (prices("offer_unit_prices")?, prices("offer_return_prices")?);
     let (pause, premium) = (prices("offer_pause_prices")?, prices("offer_premiums")?);
     let label = |text: &String| Label::parse(text).ok_or_else(|| sqlx::Error::Decode("not a label".into()));
+    let mut offers = Vec::with_capacity(keys.len());
     let texts = keys.iter().zip(&display_names);
-    let amounts = unit.iter().zip(&back).zip(pause.iter().zip(&premium));
-    let offer = |((key, display_name), ((unit, back), (pause, premium))): ((_, _), ((&i64, &i64), (&i64, &i64)))| {
-        Ok(Offer {
+    let amounts = unit.into_iter().zip(back).zip(pause.into_iter().zip(premium));
+    for ((key, display_name), ((unit, back), (pause, premium))) in texts.zip(amounts) {
+        offers.push(Offer {
             key: label(key)?,
             display_name: label(display_name)?,
-            unit_price_cents: *unit,
-            return_buyback_price_cents: *back,
-            pause_buyback_price_cents: *pause,
-            option_premium_cents: *premium,
-        })
-    };
-    texts.zip(amounts).map(offer).collect()
+            unit_price_cents: unit,
+            return_buyback_price_cents: back,
+            pause_buyback_price_cents: pause,
+            option_premium_cents: premium,
+        });
+    }
+    Ok(offers)
 }
