@@ -20,6 +20,7 @@ use super::reader::Queries;
 use super::{service, streams, submit};
 use crate::config::WorkerConfig;
 use crate::domain::id::LANES;
+use crate::health;
 use crate::relay::Relay;
 use crate::store::StoreError;
 use crate::store::journal::Journal;
@@ -28,7 +29,6 @@ use crate::store::start::{Database, UnfitDatabase};
 use crate::telemetry::Metrics;
 use crate::ticker::{self, Alarm};
 use crate::wire::subject::Subjects;
-use crate::{health, store};
 
 /// Between two looks whether Postgres is back.
 const PROBE_DELAY: Duration = Duration::from_millis(250);
@@ -273,10 +273,9 @@ impl Worker {
 
 /// Removes what has been kept long enough, a little at a time.
 async fn sweep(database: Database, config: WorkerConfig, stop: CancellationToken) {
-    let reader = store::query::Reader::new(database);
     while !stop.is_cancelled() {
-        match reader.sweep(config.receipts_kept, config.journal_kept, SWEEP_ROWS_MAX).await {
-            Ok(removed) if removed >= u64::from(SWEEP_ROWS_MAX) => continue,
+        match database.sweep(config.receipts_kept, config.journal_kept, SWEEP_ROWS_MAX).await {
+            Ok(swept) if swept.receipts.max(swept.batches).max(swept.journal) > 0 => continue,
             Ok(_) => (),
             Err(error) => tracing::warn!(%error, cause = %error.source, "could not remove what is old"),
         }
