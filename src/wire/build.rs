@@ -212,8 +212,7 @@ fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
         }
         None => Capacity::Constant(record.need("capacity", record.count("capacity"))?),
     };
-    let (instance_type, region) =
-        (record.name("instance_type", Label::parse)?, record.name("region", Label::parse)?);
+    let (instance_type, region) = (record.name("instance_type", Label::parse)?, record.name("region", Label::parse)?);
     if instance_type.is_some() != region.is_some() {
         record.need("instance_type", instance_type.as_ref())?;
         record.need("region", region.as_ref())?;

@@ -89,9 +89,9 @@ pub fn first_difference(ours: &Canonical, other: &Canonical) -> Option<String> {
     let fields = Verb::ALL.into_iter().map(shapes::fields).find(|fields| fits(fields, &ours) && fits(fields, &other));
     let Some(fields) = fields else { return Some("?".into()) };
     let path = match (&ours, &other) {
-        (Tree::Array(ours), Tree::Array(other)) => items_differ(ours, other, &Path::Root, &|ours, other, path| {
-            objects_differ(fields, ours, other, path)
-        }),
+        (Tree::Array(ours), Tree::Array(other)) => {
+            items_differ(ours, other, &Path::Root, &|ours, other, path| objects_differ(fields, ours, other, path))
+        }
         _ => objects_differ(fields, &ours, &other, &Path::Root),
     };
     Some(path.unwrap_or_else(|| "[]".into()))
