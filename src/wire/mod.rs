@@ -14,6 +14,7 @@ mod headers;
 mod instant;
 mod json;
 mod record;
+mod refusal;
 pub mod reply;
 pub mod request;
 mod shape;
