@@ -5,3 +5,101 @@ pub mod client;
 pub mod dev;
 pub mod stack;
 pub mod watch;
+
+use std::path::PathBuf;
+
+use async_nats::{Client, ConnectOptions};
+
+use crate::wire::subject::Subjects;
+
+/// Any cause, of whatever library.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The request's key, and in results and replies the key that it was sent with.
+pub const KEY_HEADER: &str = "Idempotency-Key";
+/// Set on a reply whose body is the stored one.
+pub const REPLAYED_HEADER: &str = "Berth-Replayed";
+/// Set on refusals: the number and the code.
+pub const ERROR_NUMBER_HEADER: &str = "Nats-Service-Error-Code";
+pub const ERROR_CODE_HEADER: &str = "Nats-Service-Error";
+
+/// Why a command ended with exit status 1.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("could not {attempt}")]
+    Failed {
+        attempt: String,
+        #[source]
+        source: Cause,
+    },
+    /// One sentence that needs no cause.
+    #[error("{0}")]
+    Told(String),
+}
+
+impl CliError {
+    /// For `map_err`.
+    pub fn of<E: Into<Cause>>(attempt: impl Into<String>) -> impl FnOnce(E) -> CliError {
+        move |source| CliError::Failed { attempt: attempt.into(), source: source.into() }
+    }
+
+    pub fn told(sentence: impl Into<String>) -> CliError {
+        CliError::Told(sentence.into())
+    }
+}
+
+/// Where the worker is to be found.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NatsArgs {
+    /// The NATS server; several, separated by commas
+    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
+    pub nats_url: String,
+
+    /// A NATS credentials file
+    #[arg(long, env = "NATS_CREDS")]
+    pub nats_creds: Option<PathBuf>,
+
+    /// The first token of every subject, as the worker was given it
+    #[arg(long, env = "BERTH_SUBJECT_ROOT", default_value = "berth")]
+    pub subject_root: String,
+}
+
+impl NatsArgs {
+    pub fn subjects(&self) -> Result<Subjects, CliError> {
+        Subjects::new(&self.subject_root)
+            .ok_or_else(|| CliError::told("the subject root is not [a-z0-9][a-z0-9_-]{0,31}"))
+    }
+
+    /// Connects, and fails at once where no server answers. `name` is shown by the server's own tools.
+    pub async fn connect(&self, name: &str) -> Result<Client, CliError> {
+        let mut options = ConnectOptions::new().name(name);
+        if let Some(path) = &self.nats_creds {
+            let attempt = format!("read the credentials file {}", path.display());
+            options = options.credentials_file(path).await.map_err(CliError::of(attempt))?;
+        }
+        let servers: Vec<&str> = self.nats_url.split(',').map(str::trim).collect();
+        let attempt = format!("connect to NATS at {}", without_secrets(&servers));
+        options.connect(servers).await.map_err(CliError::of(attempt))
+    }
+}
+
+/// The URLs without user and password.
+fn without_secrets(urls: &[&str]) -> String {
+    let shown = |url: &&str| match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        _ => (*url).to_owned(),
+    };
+    urls.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        let urls = ["nats://bob:s@cret@one:4222", "tls://two", "token@three:1"];
+        assert_eq!(without_secrets(&urls), "nats://one:4222, tls://two, three:1");
+    }
+}

@@ -1,5 +1,6 @@
 //! One claim on a resource: a reservation is a hold on a pool, a lock is a hold on a named resource.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -225,7 +226,8 @@ impl Units {
     }
 
     pub fn contains(&self, unit: u32) -> bool {
-        self.0.iter().any(|(from, to)| (*from..*to).contains(&unit))
+        let behind = self.0.partition_point(|(from, _)| *from <= unit);
+        behind.checked_sub(1).is_some_and(|index| unit < self.0[index].1)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
@@ -234,6 +236,7 @@ impl Units {
 
     /// Without the given units; those that are not in it change nothing.
     pub fn without(&self, gone: &[u32]) -> Units {
+        let gone: BTreeSet<u32> = gone.iter().copied().collect();
         let mut kept: Vec<(u32, u32)> = Vec::new();
         for unit in self.iter().filter(|unit| !gone.contains(unit)) {
             match kept.last_mut() {

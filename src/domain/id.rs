@@ -127,8 +127,10 @@ impl fmt::Display for HoldId {
 pub struct ReceiptId(Uuid);
 
 impl ReceiptId {
-    pub fn of(tenant: &Tenant, key: &IdempotencyKey) -> ReceiptId {
-        ReceiptId(uuid_of(&digest(&[b"receipt", tenant.as_str().as_bytes(), key.as_str().as_bytes()])))
+    /// `tenant`: `None` for the operator, whose keys are a space of their own (no tenant's name is empty).
+    pub fn of(tenant: Option<&Tenant>, key: &IdempotencyKey) -> ReceiptId {
+        let scope = tenant.map_or("", Tenant::as_str);
+        ReceiptId(uuid_of(&digest(&[b"receipt", scope.as_bytes(), key.as_str().as_bytes()])))
     }
 
     pub fn uuid(self) -> Uuid {

@@ -45,6 +45,18 @@ pub enum Capacity {
     Schedule(Vec<CapacityStep>),
 }
 
+impl Capacity {
+    /// How many units there are at an instant.
+    pub fn at(&self, at: Instant) -> u32 {
+        match self {
+            Capacity::Constant(quantity) => *quantity,
+            Capacity::Schedule(steps) => {
+                steps.iter().rev().find(|step| step.effective_at <= at).map_or(0, |step| step.quantity)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapacityStep {
     pub effective_at: Instant,

@@ -7,7 +7,7 @@ use super::command::{Request, Trace};
 use super::event::{Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName};
-use super::resource::{LockName, Pool};
+use super::resource::{Capacity, LockName, Pool};
 use super::usage::{Undo, Usage};
 use super::window::Instant;
 
@@ -130,6 +130,28 @@ impl State {
         self.lanes.values().flat_map(|lane| lane.pools.values())
     }
 
+    /// Takes what has lapsed by now out of a pool's use.
+    pub fn lapse(&mut self, name: &PoolName) {
+        let Some(lane) = self.lanes.get_mut(&Lane::of_pool(name)) else { return };
+        if let Some(pool) = lane.pools.get_mut(name) {
+            pool.usage.lapse(lane.head.now);
+        }
+    }
+
+    /// Looks at a pool's use as it would be with another capacity, and leaves it as it is.
+    pub fn with_capacity<T>(
+        &mut self,
+        name: &PoolName,
+        capacity: &Capacity,
+        look: impl FnOnce(&Usage) -> T,
+    ) -> Option<T> {
+        let known = self.lanes.get_mut(&Lane::of_pool(name))?.pools.get_mut(name)?;
+        known.usage.set_capacity(capacity);
+        let seen = look(&known.usage);
+        known.usage.set_capacity(&known.pool.capacity);
+        Some(seen)
+    }
+
     /// The next fencing token of a lane: larger than any before it, for ever.
     pub fn draw_fence(&mut self, lane: Lane) -> i64 {
         let Some(lane) = self.lanes.get_mut(&lane) else { return 0 };
@@ -171,10 +193,10 @@ impl State {
 
     fn remember(&mut self, hold: Hold) {
         if let Some(name) = hold.lock_name() {
-            if hold.status.is_terminal() {
-                self.lock_holders.remove(&name);
-            } else {
+            if !hold.status.is_terminal() {
                 self.lock_holders.insert(name, hold.id);
+            } else if self.lock_holders.get(&name) == Some(&hold.id) {
+                self.lock_holders.remove(&name);
             }
         }
         let is_stored = self.holds.get(&hold.id).is_some_and(|known| known.is_stored);

@@ -1,25 +1,94 @@
 //! The clock's commands: what is due happens, whoever notices first.
 
-use super::hold::Hold;
+use std::collections::BTreeSet;
+
+use super::event::EventType;
+use super::hold::{Claim, EndReason, Hold, Status, Units};
 use super::id::HoldId;
-use super::state::State;
+use super::state::{Cause, State};
 use super::window::Instant;
+
+/// What the clock does to a hold next.
+struct Transition {
+    due_at: Instant,
+    event_type: EventType,
+    /// The hold afterwards, its version still that of before.
+    hold: Hold,
+}
+
+/// The one place that says what time does to a hold; [`Hold::due_at`] says when.
+fn next_transition(hold: &Hold) -> Option<Transition> {
+    let due_at = hold.due_at()?;
+    let over = |status, reason| ended(hold.clone(), status, reason, due_at);
+    let (event_type, hold) = match (hold.status, &hold.claim) {
+        (Status::Pending, Claim::Reservation(_)) => (EventType::Active, activated(hold.clone())),
+        (Status::Held, _) => (EventType::Expired, over(Status::Expired, EndReason::HoldExpired)),
+        (_, Claim::Reservation(_)) => (EventType::Ended, over(Status::Ended, EndReason::EndTime)),
+        (_, Claim::Lock(_)) => (EventType::Expired, over(Status::Expired, EndReason::TtlExpired)),
+    };
+    Some(Transition { due_at, event_type, hold })
+}
+
+/// The reservation as it becomes active: its units are bound.
+pub(super) fn activated(mut hold: Hold) -> Hold {
+    hold.status = Status::Active;
+    if let Some(reservation) = hold.reservation_mut() {
+        reservation.units = Units::first(reservation.quantity);
+        reservation.units_bound = reservation.quantity;
+    }
+    hold
+}
+
+/// The hold as it becomes terminal.
+pub(super) fn ended(mut hold: Hold, status: Status, reason: EndReason, at: Instant) -> Hold {
+    hold.status = status;
+    hold.end_reason = Some(reason);
+    hold.deactivated_at = Some(at);
+    hold
+}
 
 /// The hold as it is at `now`, with every transition that is due: what a reader shows while no event has been
 /// written yet, with the version that the coming event will carry.
-pub fn as_of(hold: Hold, now: Instant) -> Hold {
-    let _ = now;
-    todo!()
+pub fn as_of(mut hold: Hold, now: Instant) -> Hold {
+    while let Some(next) = next_transition(&hold).filter(|next| next.due_at <= now) {
+        hold = next.hold;
+        hold.version += 1;
+    }
+    hold
 }
 
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
-    let _ = (state, id);
-    todo!()
+    let Some(now) = state.now(id.lane()) else { return };
+    while let Some(next) = due_transition(state, id, now) {
+        state.record(next.hold, next.event_type, next.due_at, &Cause::clock());
+    }
 }
 
 /// Carries out what is due among the given holds up to `horizon`, in order of instant, ends before starts, then id.
+/// What is not loaded or whose lane is not locked is passed over.
 pub fn tick_due(state: &mut State, due: &[HoldId], horizon: Instant) {
-    let _ = (state, due, horizon);
-    todo!()
+    let mut queue: BTreeSet<Mark> = due.iter().filter_map(|id| mark(state, *id)).collect();
+    while let Some((due_at, _, id)) = queue.pop_first()
+        && due_at <= horizon
+    {
+        let Some(now) = state.now(id.lane()) else { continue };
+        if let Some(next) = due_transition(state, id, now) {
+            state.record(next.hold, next.event_type, next.due_at, &Cause::clock());
+            queue.extend(mark(state, id));
+        }
+    }
+}
+
+/// A hold's place in the order in which transitions are carried out: when, whether it starts then, and its id.
+type Mark = (Instant, bool, HoldId);
+
+fn mark(state: &State, id: HoldId) -> Option<Mark> {
+    let hold = state.hold(id)?;
+    Some((hold.due_at()?, hold.status == Status::Pending, id))
+}
+
+fn due_transition(state: &State, id: HoldId, now: Instant) -> Option<Transition> {
+    let hold = state.hold(id)?;
+    hold.due_at().filter(|due_at| *due_at <= now).and_then(|_| next_transition(hold))
 }

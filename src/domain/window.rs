@@ -1,6 +1,6 @@
 //! Instants, half-open intervals, and the grid that a pool's intervals lie on.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// A point in time, UTC, whole microseconds (what Postgres keeps).
 pub type Instant = DateTime<Utc>;
@@ -42,6 +42,11 @@ pub fn floor(at: Instant, grain_seconds: u32) -> Instant {
 pub fn ceil(at: Instant, grain_seconds: u32) -> Instant {
     let grain = i64::from(grain_seconds) * 1_000_000;
     from_micros(-(-at.timestamp_micros()).div_euclid(grain) * grain)
+}
+
+/// `seconds` after `at`; clamped to what chrono can hold.
+pub fn later(at: Instant, seconds: u32) -> Instant {
+    at.checked_add_signed(TimeDelta::seconds(i64::from(seconds))).unwrap_or(Instant::MAX_UTC)
 }
 
 /// Microseconds since 1970 as an instant; clamped to what chrono can hold.

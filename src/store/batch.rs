@@ -3,18 +3,24 @@
 //! | round trip | what |
 //! |---|---|
 //! | 1 | begin |
-//! | 2 | lock the lanes, in ascending order, in a statement of its own |
-//! | 3 | insert the batch's id and read the clock |
-//! | 4 … | load: receipts, holds by id, live locks by name, due holds; journals or pools where the cache is stale |
-//! | then | write: holds, journal, receipts, pools, lanes: a statement a table, none where there is nothing |
+//! | 2 | lock the lanes, in ascending order, in a statement that reads nothing else; insert the batch's id; read the clock |
+//! | 3 | load receipts |
+//! | 4 | load holds: by id, live locks by name, and what is due |
+//! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
+//! | then | write: changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
 //! | last | commit |
+//!
+//! No round trip is made where there is nothing to ask or to write.
 
 use std::collections::BTreeMap;
 
+use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::lane::CachedLane;
+use super::start::Database;
+use super::{catch_up, commit, load, sql};
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
 use crate::domain::resource::LockName;
@@ -63,7 +69,7 @@ pub struct Loaded {
 }
 
 /// The holds of one lane that are due, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DuePage {
     pub lane: Lane,
     /// Not more than was asked for; each is in `Loaded::holds` too.
@@ -115,12 +121,14 @@ pub enum CommitError {
 ///
 /// None of its futures may be dropped before it is done: statements are bounded by Postgres's own timeouts.
 #[derive(Debug)]
-pub struct Session {}
+pub struct Session {
+    connection: PgConnection,
+}
 
 impl Session {
-    pub async fn connect(database: &super::start::Database) -> Result<Session, StoreError> {
-        let _ = database;
-        todo!()
+    pub async fn connect(database: &Database) -> Result<Session, StoreError> {
+        let connection = PgConnection::connect_with(database.options()).await;
+        Ok(Session { connection: connection.map_err(StoreError::of("connect to Postgres"))? })
     }
 
     /// Begins the transaction, locks the lanes, and loads what the batch needs. `cached`: what the worker knows of
@@ -131,25 +139,65 @@ impl Session {
         wants: &Wants,
         cached: BTreeMap<Lane, CachedLane>,
     ) -> Result<Loaded, StoreError> {
-        let _ = (batch, wants, cached);
-        todo!()
+        let loaded = self.begin_and_load(batch, wants, cached).await;
+        if loaded.is_err() {
+            // The error that counts is the first; this one only frees the lanes at once.
+            let _ = self.rollback().await;
+        }
+        loaded
+    }
+
+    async fn begin_and_load(
+        &mut self,
+        batch: BatchId,
+        wants: &Wants,
+        cached: BTreeMap<Lane, CachedLane>,
+    ) -> Result<Loaded, StoreError> {
+        let connection = &mut self.connection;
+        connection.execute(BEGIN).await.map_err(StoreError::of("begin a batch"))?;
+        let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
+        let receipts = load::receipts(connection, &wants.receipts).await?;
+        let (holds, due) = load::holds(connection, wants, &locked).await?;
+        let lanes = catch_up::catch_up(connection, &locked, cached).await?;
+        Ok(Loaded { lanes, holds, receipts, due })
     }
 
     /// Writes and commits. On success the lanes' rows name this batch, and `pools_version` is one more for each lane
     /// in which `changes.pools` has one.
     pub async fn commit(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), CommitError> {
-        let _ = (batch, writes);
-        todo!()
+        if let Err(error) = commit::write(&mut self.connection, batch, writes).await {
+            return Err(match (self.rollback().await, commit::meaning(error)) {
+                (Err(_), CommitError::Refused(error)) => CommitError::Lost(error),
+                (Err(error), CommitError::ReceiptTaken) => CommitError::Lost(error),
+                (_, meaning) => meaning,
+            });
+        }
+        let committed = self.connection.execute(COMMIT).await;
+        committed.map(drop).map_err(StoreError::of("commit a batch")).map_err(CommitError::Unknown)
     }
 
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        todo!()
+        self.connection.execute(ROLLBACK).await.map(drop).map_err(StoreError::of("roll a batch back"))
     }
 }
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
 /// Was the batch committed? Waits for its transaction where that is still under way; after `false` it can't be
 /// committed any more.
-pub async fn settle(database: &super::start::Database, batch: BatchId) -> Result<bool, StoreError> {
-    let _ = (database, batch);
-    todo!()
+///
+/// The same batch may be asked about again, also where the answer to an earlier question was lost: a row that was
+/// inserted by asking says so.
+pub async fn settle(database: &Database, batch: BatchId) -> Result<bool, StoreError> {
+    let connection = PgConnection::connect_with(&database.patient_options()).await;
+    let mut connection = connection.map_err(StoreError::of("connect to Postgres"))?;
+    let voided = sqlx::query(sql::VOID_BATCH.clone()).bind(batch.0).execute(&mut connection).await;
+    voided.map_err(StoreError::of("forbid a batch that was not committed"))?;
+    let row = sqlx::query_scalar(sql::READ_BATCH.clone()).bind(batch.0).fetch_one(&mut connection).await;
+    let is_committed = row.map_err(StoreError::of("read whether a batch was committed"))?;
+    // The answer is known; that the connection ends in order is a courtesy to the server's log.
+    let _ = connection.close().await;
+    Ok(is_committed)
 }

@@ -1,12 +1,19 @@
 //! Postgres: the only place that knows SQL. A transaction is opened and ended here and nowhere else.
 
 pub mod batch;
+mod catch_up;
+mod columns;
+mod commit;
 pub mod error;
 pub mod journal;
 pub mod lane;
+mod load;
+mod pool;
 pub mod query;
 pub mod row;
+pub mod sql;
 pub mod start;
+pub mod sweep;
 
 pub use batch::{BatchId, CommitError, Loaded, Session, Wants, Writes, settle};
 pub use error::StoreError;

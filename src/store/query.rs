@@ -1,11 +1,17 @@
 //! Reads: no lane is locked. Each gives the database's clock with what it found.
 
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
 use super::batch::Receipt;
+use super::columns::{Bound, column, lane_numbers};
 use super::error::StoreError;
+use super::row::{self, get, parsed};
 use super::start::Database;
-use crate::domain::command::{InstanceKind, List, Page};
-use crate::domain::hold::Hold;
-use crate::domain::id::{HoldId, Lane, PoolName, ReceiptId, Tenant};
+use super::{pool, sql};
+use crate::domain::command::{InstanceKind, List, Page, SortBy};
+use crate::domain::hold::{Hold, Status};
+use crate::domain::id::{HoldId, Label, Lane, PoolName, ReceiptId, Tenant};
 use crate::domain::resource::{LockName, Pool};
 use crate::domain::window::Instant;
 
@@ -22,46 +28,116 @@ impl Reader {
 
     /// A tenant's hold as its row is, and the time.
     pub async fn hold(&self, tenant: &Tenant, id: HoldId) -> Result<(Option<Hold>, Instant), StoreError> {
-        let _ = (&self.database, tenant, id);
-        todo!()
+        let lane = i16::from(id.lane().number());
+        let query = sqlx::query(sql::READ_HOLD.clone()).bind(lane).bind(id.uuid()).bind(tenant.as_str());
+        let (mut holds, now) = self.holds(query, "read a hold").await?;
+        Ok((holds.pop(), now))
     }
 
     /// One page of a tenant's reservations, filtered and sorted by the status that each has at the time given with
-    /// it, and whether there is more behind it.
+    /// it, and whether there is more behind it. By creation the newest come first where `is_descending`; by status
+    /// the order is that of a hold's life, and ids order those of one status in the same direction.
     pub async fn list(&self, tenant: &Tenant, list: &List) -> Result<(Vec<Hold>, bool, Instant), StoreError> {
-        let _ = (tenant, list);
-        todo!()
+        let (after, order) = list_order(list);
+        let end = list.after.map(|cursor| cursor.id.uuid()).unwrap_or(match list.is_descending {
+            true => Uuid::max(),
+            false => Uuid::nil(),
+        });
+        let end_status = list.after.and_then(|cursor| cursor.status).unwrap_or(match list.is_descending {
+            true => Status::Expired,
+            false => Status::Waitlisted,
+        });
+        let query = sqlx::query(sql::list_holds(after, order))
+            .bind(tenant.as_str())
+            .bind(list.pool.as_ref().map(PoolName::as_str))
+            .bind(list.instance_type.as_ref().map(Label::as_str))
+            .bind(list.region.as_ref().map(Label::as_str))
+            .bind(list.status.map(Status::name))
+            .bind(end)
+            .bind(end_status.name())
+            .bind(i64::from(list.limit) + 1);
+        let (mut holds, now) = self.holds(query, "list reservations").await?;
+        let has_more = holds.len() > list.limit as usize;
+        holds.truncate(list.limit as usize);
+        Ok((holds, has_more, now))
     }
 
     /// The live claims on these locks as their rows are, in no order.
     pub async fn locks(&self, names: &[LockName]) -> Result<(Vec<Hold>, Instant), StoreError> {
-        let _ = names;
-        todo!()
+        let query = sqlx::query(sql::READ_LOCKS.clone())
+            .bind(lane_numbers(names.iter().map(LockName::lane)))
+            .bind(column(names, |name| name.tenant.as_str()))
+            .bind(column(names, |name| name.resource.as_str()));
+        self.holds(query, "read locks").await
     }
 
     pub async fn receipt(&self, id: ReceiptId) -> Result<Option<Receipt>, StoreError> {
-        let _ = id;
-        todo!()
+        let query = sqlx::query(sql::LOAD_RECEIPTS.clone()).bind(vec![id.uuid()]);
+        let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::of("read a receipt"))?;
+        row.as_ref().map(row::receipt).transpose().map_err(StoreError::of("read the row of a receipt"))
     }
 
     pub async fn pool(&self, name: &PoolName) -> Result<Option<Pool>, StoreError> {
-        let _ = name;
-        todo!()
+        let lane = i16::from(Lane::of_pool(name).number());
+        let query = sqlx::query(sql::READ_POOL.clone()).bind(lane).bind(name.as_str());
+        let row = query.fetch_optional(self.database.pool()).await.map_err(StoreError::of("read a pool"))?;
+        row.as_ref().map(pool::pool).transpose().map_err(StoreError::of("read the row of a pool"))
     }
 
+    /// One page of all pools by name, and whether there is more behind it.
     pub async fn pools(&self, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
-        let _ = page;
-        todo!()
+        let after = page.after.as_ref().map_or("", PoolName::as_str);
+        let query = sqlx::query(sql::LIST_POOLS.clone()).bind(after).bind(i64::from(page.limit) + 1);
+        let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of("list pools"))?;
+        let has_more = rows.len() > page.limit as usize;
+        let pools = rows.iter().take(page.limit as usize).map(pool::pool).collect::<Result<_, _>>();
+        Ok((pools.map_err(StoreError::of("read the row of a pool"))?, has_more))
     }
 
     /// The pool of a kind; the pair is unique.
     pub async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, StoreError> {
-        let _ = kind;
-        todo!()
+        let query =
+            sqlx::query(sql::FIND_POOL_OF_KIND.clone()).bind(kind.instance_type.as_str()).bind(kind.region.as_str());
+        let row =
+            query.fetch_optional(self.database.pool()).await.map_err(StoreError::of("find the pool of a kind"))?;
+        let name = |row| parsed(row, "name", PoolName::parse);
+        row.as_ref().map(name).transpose().map_err(StoreError::of("read the row of a pool"))
     }
 
     /// For each lane that has one, the earliest instant at which something is due, and the time.
     pub async fn next_due(&self) -> Result<(Vec<(Lane, Instant)>, Instant), StoreError> {
-        todo!()
+        let rows = sqlx::query(sql::NEXT_DUE.clone()).fetch_all(self.database.pool()).await;
+        let rows = rows.map_err(StoreError::of("read when something is due"))?;
+        dues(&rows).map_err(StoreError::of("read the row of a lane"))
     }
+
+    async fn holds(&self, query: Bound<'_>, attempt: &'static str) -> Result<(Vec<Hold>, Instant), StoreError> {
+        let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of(attempt))?;
+        row::holds_read_at(&rows).map_err(StoreError::of("read the row of a hold"))
+    }
+}
+
+/// The condition for what lies behind a page, and the order: ids begin with the time of creation.
+fn list_order(list: &List) -> (&'static str, &'static str) {
+    match (list.sort_by, list.is_descending) {
+        (SortBy::CreatedAt, false) => ("hold.id > $6", "id"),
+        (SortBy::CreatedAt, true) => ("hold.id < $6", "id desc"),
+        (SortBy::Status, false) => {
+            ("(effective_status(hold, clock.at), hold.id) > ($7::hold_status, $6)", "shown_status, id")
+        }
+        (SortBy::Status, true) => {
+            ("(effective_status(hold, clock.at), hold.id) < ($7::hold_status, $6)", "shown_status desc, id desc")
+        }
+    }
+}
+
+fn dues(rows: &[PgRow]) -> Result<(Vec<(Lane, Instant)>, Instant), sqlx::Error> {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let mut dues = Vec::new();
+    for row in rows {
+        if let Some(due_at) = get::<Option<Instant>>(row, "due_at")? {
+            dues.push((row::lane(row)?, due_at));
+        }
+    }
+    Ok((dues, get(first, "read_at")?))
 }

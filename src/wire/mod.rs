@@ -1,8 +1,23 @@
 //! Bytes to types and back: subjects, request bodies, replies, events, and the schemas of all of them. No I/O.
 //! Only this module knows JSON.
+//!
+//! A request body is taken apart one level at a time (`json`), checked against its verb's table of fields (`shape`
+//! says what a table can say, `shapes` holds the tables), written back in one canonical form (`canonical`) and turned
+//! into a command or a query (`build`). The same tables give the JSON Schemas of requests (`schema`); those of replies
+//! and events stand beside them (`views`, `asyncapi`).
 
+mod build;
+mod canonical;
+mod cursor;
 pub mod event;
+mod headers;
+mod instant;
+mod json;
+mod record;
 pub mod reply;
 pub mod request;
+mod shape;
+mod shapes;
 pub mod subject;
 pub mod verb;
+mod view;

@@ -1,23 +1,25 @@
 //! A request's headers and body, decoded strictly, with its canonical form.
+//!
+//! What is wrong is told in this order: the payload's size, its grammar, the body's fields (see `shape`), the rules
+//! over several fields (see `build`), the headers, then a body that names another tenant, then the idempotency key.
+//! Of an array each of these is told for the first item that has it.
 
+use super::build::{self, Built};
+use super::canonical;
+use super::json::{Json, Malformed};
+use super::record::Record;
+use super::shape::{self, Path, Value};
+use super::shapes::{self, ITEMS_MAX};
 use super::verb::Verb;
 use crate::domain::command::{Command, Query, Trace};
 use crate::domain::id::{Actor, IdempotencyKey, Tenant};
-use crate::domain::outcome::Refusal;
+use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::window::Instant;
+
+pub use super::headers::Headers;
 
 /// Largest payload, bytes.
 pub const PAYLOAD_MAX: usize = 512 * 1024;
-
-/// The headers that mean something here, as they came.
-#[derive(Clone, Debug, Default)]
-pub struct Headers<'a> {
-    pub idempotency_key: Option<&'a str>,
-    pub actor: Option<&'a str>,
-    pub not_after: Option<&'a str>,
-    pub traceparent: Option<&'a str>,
-    pub tracestate: Option<&'a str>,
-}
 
 #[derive(Clone, Debug)]
 pub struct Decoded {
@@ -49,15 +51,96 @@ impl Canonical {
         &self.0
     }
 
-    /// The first field, in the schema's order, in which the two differ; `None` where they are equal.
+    /// The first field, in the schema's order, in which the two differ (`intervals[1].quantity`); `None` where they
+    /// are equal. `[]` where one is an array and the other is not, `?` where they are not of one verb. Both must be of
+    /// one verb to be compared by field, because a verb's name is no part of this form.
     pub fn first_difference(&self, other: &Canonical) -> Option<String> {
-        let _ = other;
-        todo!()
+        canonical::first_difference(self, other)
     }
 }
 
 /// Decodes one request. `tenant`: of the subject, for a body that names one.
+///
+/// An empty payload counts as `{}`. The array that `lock`, `unlock` and `renew` take has the field `[]`: empty it is
+/// `out_of_range`, with more than [`ITEMS_MAX`] items `too_many_items`, and an item that is no object is `wrong_type`.
 pub fn decode(verb: Verb, tenant: Option<&Tenant>, headers: &Headers<'_>, payload: &[u8]) -> Result<Decoded, Refusal> {
-    let _ = (verb, tenant, headers, payload);
-    todo!()
+    if payload.len() > PAYLOAD_MAX {
+        return Err(Refusal::PayloadTooLarge { bytes_max: PAYLOAD_MAX });
+    }
+    let body = if payload.is_empty() { b"{}" } else { payload };
+    let json = Json::parse(body).map_err(|Malformed| Refusal::InvalidJson)?;
+    let Body { built, canonical, names_another_tenant } = match json.is_array() && shapes::takes_array(verb) {
+        true => decode_array(verb, tenant, json)?,
+        false => decode_object(verb, tenant, json)?,
+    };
+    let (actor, not_after) = (headers.actor()?, headers.not_after()?);
+    if names_another_tenant {
+        return Err(Refusal::TenantMismatch);
+    }
+    let key = if verb.is_mutation() { headers.key()? } else { None };
+    let call = match built {
+        Built::Command(command) => Call::Command(command, Canonical(canonical)),
+        Built::Query(query) => Call::Query(query),
+    };
+    Ok(Decoded { key, actor, not_after, trace: headers.trace(), call })
+}
+
+struct Body {
+    built: Built,
+    /// Empty for a query.
+    canonical: Vec<u8>,
+    names_another_tenant: bool,
+}
+
+fn decode_object(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<Body, Refusal> {
+    if !json.is_object() {
+        return Err(Refusal::InvalidJson);
+    }
+    let fields = shapes::fields(verb);
+    let values = shape::check_object(fields, json, &Path::Root)?;
+    let built = build::build(verb, &Record { fields, values: &values, path: Path::Root })?;
+    let mut canonical = Vec::new();
+    if verb.is_mutation() {
+        canonical.reserve(json.as_str().len());
+        canonical::write_object(&mut canonical, fields, &values);
+    }
+    Ok(Body { built, canonical, names_another_tenant: names_another(verb, tenant, &values) })
+}
+
+fn decode_array(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<Body, Refusal> {
+    let items = json.items().map_err(|Malformed| Refusal::InvalidJson)?;
+    let fault = |reason| Refusal::field("[]", reason, format!("an array of 1 to {ITEMS_MAX} objects"));
+    if items.is_empty() {
+        return Err(fault(FieldReason::OutOfRange));
+    }
+    if items.len() > ITEMS_MAX {
+        return Err(fault(FieldReason::TooManyItems));
+    }
+    let fields = shapes::fields(verb);
+    let (mut commands, mut canonical) = (Vec::with_capacity(items.len()), Vec::with_capacity(json.as_str().len()));
+    let mut names_another_tenant = false;
+    for (index, item) in items.into_iter().enumerate() {
+        let path = Path::Index(&Path::Root, index);
+        if !item.is_object() {
+            return Err(path.fault(FieldReason::WrongType, "an object"));
+        }
+        let values = shape::check_object(fields, item, &path)?;
+        if let Built::Command(command) = build::build(verb, &Record { fields, values: &values, path })? {
+            commands.push(command);
+        }
+        canonical.push(if index == 0 { b'[' } else { b',' });
+        canonical::write_object(&mut canonical, fields, &values);
+        names_another_tenant |= names_another(verb, tenant, &values);
+    }
+    canonical.push(b']');
+    Ok(Body { built: Built::Command(Command::Several(commands)), canonical, names_another_tenant })
+}
+
+fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>>]) -> bool {
+    let position = shapes::fields(verb).iter().position(|field| field.name == "tenant");
+    let named = position.and_then(|at| values.get(at)).and_then(Option::as_ref);
+    match (named, tenant) {
+        (Some(Value::Text(named)), Some(tenant)) => named != tenant.as_str(),
+        _ => false,
+    }
 }

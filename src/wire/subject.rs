@@ -29,8 +29,9 @@ pub enum NoAddress {
 impl Subjects {
     /// `root`: `[a-z0-9][a-z0-9_-]{0,31}`; anything else gives `None`.
     pub fn new(root: &str) -> Option<Subjects> {
-        let _ = root;
-        todo!()
+        let is_root_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let is_root = (1..=32).contains(&root.len()) && root.chars().all(is_root_char) && !root.starts_with(['_', '-']);
+        is_root.then(|| Subjects { root: root.to_owned() })
     }
 
     pub fn root(&self) -> &str {
@@ -39,39 +40,49 @@ impl Subjects {
 
     /// What a worker subscribes to for a verb: `berth.v1.*.reserve`, or `berth.admin.v1.pool_put`.
     pub fn service(&self, verb: Verb) -> String {
-        let _ = verb;
-        todo!()
+        match verb.is_admin() {
+            true => format!("{}.admin.v1.{}", self.root, verb.name()),
+            false => format!("{}.v1.*.{}", self.root, verb.name()),
+        }
     }
 
     /// `berth.v1.<tenant>.<verb>`, or `berth.admin.v1.<verb>`.
     pub fn request(&self, tenant: &Tenant, verb: Verb) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        match verb.is_admin() {
+            true => format!("{}.admin.v1.{}", self.root, verb.name()),
+            false => format!("{}.v1.{tenant}.{}", self.root, verb.name()),
+        }
     }
 
     /// `berth.submit.v1.<tenant>.<verb>`
     pub fn submit(&self, tenant: &Tenant, verb: Verb) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        format!("{}.submit.v1.{tenant}.{}", self.root, verb.name())
     }
 
     /// `berth.result.v1.<tenant>.<verb>`; tenant and verb are tokens as they came, because a submitted message with
     /// an unknown verb has a result too.
     pub fn result(&self, tenant: &str, verb: &str) -> String {
-        let _ = (tenant, verb);
-        todo!()
+        format!("{}.result.v1.{tenant}.{verb}", self.root)
     }
 
     /// `berth.event.v1.<tenant>.<kind>.<label>.<type>`
     pub fn event(&self, tenant: &Tenant, kind: Kind, label: &str, event_type: EventType) -> String {
-        let _ = (tenant, kind, label, event_type);
-        todo!()
+        format!("{}.event.v1.{tenant}.{}.{label}.{}", self.root, kind.name(), event_type.name())
     }
 
-    /// Takes `berth.v1.…`, `berth.admin.v1.…` or `berth.submit.v1.…` apart.
+    /// Takes `berth.v1.…`, `berth.admin.v1.…` or `berth.submit.v1.…` apart. A subject of none of these forms has no
+    /// verb. The operator's verbs stand under `admin` only, a tenant's never.
     pub fn address(&self, subject: &str) -> Result<Address, NoAddress> {
-        let _ = subject;
-        todo!()
+        let rest = subject.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix('.')).ok_or(NoAddress::Verb)?;
+        if let Some(verb) = rest.strip_prefix("admin.v1.") {
+            let verb = Verb::parse(verb).filter(|verb| verb.is_admin()).ok_or(NoAddress::Verb)?;
+            return Ok(Address { tenant: None, verb });
+        }
+        let rest = rest.strip_prefix("submit.").unwrap_or(rest);
+        let (tenant, verb) = rest.strip_prefix("v1.").and_then(|rest| rest.split_once('.')).ok_or(NoAddress::Verb)?;
+        let tenant = Tenant::parse(tenant).ok_or(NoAddress::Tenant)?;
+        let verb = Verb::parse(verb).filter(|verb| !verb.is_admin()).ok_or(NoAddress::Verb)?;
+        Ok(Address { tenant: Some(tenant), verb })
     }
 
     /// `berth.submit.v1.>`, `berth.result.v1.>`, `berth.event.v1.>`: what the streams cover.

@@ -1,11 +1,128 @@
-//! The one function that decides. All checks above, all changes below: a refused command leaves the state as it was.
+//! The one function that decides. All checks above, all changes below: a refused command leaves the state as it was,
+//! apart from what had been due for the hold that it names.
+//!
+//! | file | verbs |
+//! |---|---|
+//! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
+//! | `lock`, `unlock`, `renew` | locks |
+//! | `pool_put` | the operator's |
+//! | `check` | what several of them check |
 
-use super::command::Request;
-use super::outcome::Outcome;
-use super::state::State;
+mod cancel;
+mod check;
+mod confirm;
+mod extend;
+mod lock;
+mod pool_put;
+mod renew;
+mod reserve;
+mod terminate;
+mod unlock;
+
+use super::command::{Command, Request};
+use super::hold::{EndReason, Hold, Kind, Reservation, Status};
+use super::id::{Entropy, HoldId, PoolName, ResourceName, Tenant};
+use super::outcome::{Answer, Outcome, Refusal};
+use super::resource::{LockName, Pool};
+use super::state::{Cause, PoolState, State};
+use super::tick::tick_hold;
+use super::window::Instant;
 
 /// Decides one request upon a state in which its lanes, holds and locks are loaded.
 pub fn decide(state: &mut State, request: &Request) -> Outcome {
-    let _ = (state, request);
-    todo!()
+    if let Some(not_after) = request.not_after
+        && decided_at(state, request).is_some_and(|now| now > not_after)
+    {
+        return Err(Refusal::DeadlineExceeded);
+    }
+    match (&request.command, &request.tenant) {
+        (Command::PoolPut(put), _) => pool_put::decide(state, put),
+        (command, Some(tenant)) => {
+            let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
+            decide_for(state, &caller, command)
+        }
+        (_, None) => Err(Refusal::NotFound),
+    }
+}
+
+/// The time at which a request is decided: that of its own lanes, whatever else is in the batch.
+fn decided_at(state: &State, request: &Request) -> Option<Instant> {
+    let own = request.lanes().iter().filter_map(|lane| state.now(lane)).max();
+    own.or_else(|| state.latest_now())
+}
+
+/// Who asks, and the randomness for what is made for them.
+#[derive(Clone)]
+struct Caller<'a> {
+    tenant: &'a Tenant,
+    cause: Cause,
+    entropy: Entropy,
+}
+
+impl Caller<'_> {
+    fn lock_name(&self, resource: &ResourceName) -> LockName {
+        LockName { tenant: self.tenant.clone(), resource: resource.clone() }
+    }
+}
+
+fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome {
+    match command {
+        Command::Reserve(reserve) => reserve::decide(state, caller, reserve),
+        Command::Confirm(confirm) => confirm::decide(state, caller, confirm),
+        Command::Extend(extend) => extend::decide(state, caller, extend),
+        Command::Terminate(terminate) => terminate::decide(state, caller, terminate),
+        Command::Cancel(cancel) => cancel::decide(state, caller, cancel),
+        Command::Lock(lock) => lock::decide(state, caller, lock),
+        Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
+        Command::Renew(renew) => renew::decide(state, caller, renew),
+        Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
+        Command::PoolPut(_) => Err(Refusal::NotFound),
+    }
+}
+
+fn several(state: &mut State, caller: &Caller, commands: &[Command]) -> Vec<Outcome> {
+    let item = |index| Caller { entropy: caller.entropy.item(index), ..caller.clone() };
+    commands.iter().enumerate().map(|(index, command)| decide_for(state, &item(index), command)).collect()
+}
+
+/// A reservation of the caller's with what a command needs to know of it, after what was due for it has been done.
+struct Subject {
+    hold: Hold,
+    reservation: Reservation,
+    pool: Pool,
+    now: Instant,
+}
+
+impl Subject {
+    /// `not_found` for what is absent, another tenant's, or a lock.
+    fn find(state: &mut State, caller: &Caller, id: HoldId) -> Result<Subject, Refusal> {
+        let is_callers = |hold: &&Hold| hold.kind() == Kind::Reservation && hold.tenant == *caller.tenant;
+        state.hold(id).filter(is_callers).ok_or(Refusal::NotFound)?;
+        let now = state.now(id.lane()).ok_or(Refusal::NotFound)?;
+        tick_hold(state, id);
+        let hold = state.hold(id).ok_or(Refusal::NotFound)?.clone();
+        let reservation = hold.reservation().ok_or(Refusal::NotFound)?.clone();
+        let pool = find_pool(state, &reservation.pool)?.pool.clone();
+        Ok(Subject { hold, reservation, pool, now })
+    }
+
+    /// The refusal of a command that is only taken in certain statuses.
+    fn wrong_state(&self, allowed: &[Status]) -> Refusal {
+        match self.hold.end_reason {
+            Some(EndReason::HoldExpired) => Refusal::HoldExpired,
+            _ => Refusal::InvalidState { status: self.hold.status, allowed: allowed.to_vec() },
+        }
+    }
+
+    fn unchanged(self) -> Outcome {
+        answer(self.hold)
+    }
+}
+
+fn find_pool<'a>(state: &'a State, name: &PoolName) -> Result<&'a PoolState, Refusal> {
+    state.pool(name).ok_or(Refusal::UnknownPool)
+}
+
+fn answer(hold: Hold) -> Outcome {
+    Ok(Answer::Reservation(Box::new(hold)))
 }

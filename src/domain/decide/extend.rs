@@ -1,0 +1,69 @@
+//! `extend`: a later end at the last interval's quantity.
+
+use super::{Caller, Subject, answer, check, find_pool};
+use crate::domain::command::Extend;
+use crate::domain::event::EventType;
+use crate::domain::hold::{Reservation, Status};
+use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::price::cost_cents;
+use crate::domain::resource::Policy;
+use crate::domain::state::State;
+use crate::domain::window::{Instant, Interval};
+
+const ALLOWED: [Status; 3] = [Status::Pending, Status::Active, Status::Paused];
+
+pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Outcome {
+    let subject = Subject::find(state, caller, command.id)?;
+    let (policy, reservation) = (&subject.pool.policy, &subject.reservation);
+    check_policy(policy, reservation, command.end_time)?;
+    if !ALLOWED.contains(&subject.hold.status) {
+        return Err(subject.wrong_state(&ALLOWED));
+    }
+    if command.end_time == reservation.end_time {
+        return subject.unchanged();
+    }
+    if command.end_time < reservation.end_time {
+        return Err(check::out_of_range("end_time", "not earlier than the present end"));
+    }
+    check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
+    let last = reservation.intervals.last().ok_or_else(|| subject.wrong_state(&ALLOWED))?;
+    let added = Interval { start: last.end, end: command.end_time, quantity: last.quantity };
+    state.lapse(&reservation.pool);
+    check::capacity(&find_pool(state, &reservation.pool)?.usage, &[added])?;
+    let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
+    check::price(&terms, &command.price)?;
+
+    let mut hold = subject.hold;
+    if let Some(reservation) = hold.reservation_mut() {
+        lengthen(reservation, added, terms);
+    }
+    answer(state.record(hold, EventType::Extended, subject.now, &caller.cause))
+}
+
+fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -> Result<(), Refusal> {
+    if !policy.extendable {
+        return Err(Refusal::NotExtendable);
+    }
+    check::alignment(policy, end_time, || "end_time".to_owned())?;
+    check::enabled(policy)?;
+    match check::runs(&reservation.intervals).last() {
+        // What is not longer than now is no extension: it is told apart below.
+        Some((start, _)) if end_time > reservation.end_time => {
+            check::duration(policy, (end_time - *start).num_seconds())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn lengthen(reservation: &mut Reservation, added: Interval, terms: check::Terms) {
+    if let Some(last) = reservation.intervals.last_mut() {
+        last.end = added.end;
+    }
+    let cost = cost_cents(added.quantity, added.seconds(), terms.unit_price_cents);
+    reservation.end_time = added.end;
+    reservation.total_price_cents = reservation.total_price_cents.saturating_add(cost);
+    reservation.offer_key = terms.offer_key;
+    reservation.unit_price_cents = terms.unit_price_cents;
+    reservation.return_buyback_price_cents = terms.return_buyback_price_cents;
+    reservation.pause_buyback_price_cents = terms.pause_buyback_price_cents;
+}

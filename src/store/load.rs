@@ -1,0 +1,129 @@
+//! The reads of a batch: its lanes under lock, then what its commands name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::batch::{BatchId, DueMark, DuePage, DueWant, Receipt, Wants};
+use super::columns::{column, lane_numbers};
+use super::error::StoreError;
+use super::row::{self, get};
+use super::sql;
+use crate::domain::hold::{Hold, Status};
+use crate::domain::id::{Lane, LaneSet, ReceiptId};
+use crate::domain::window::Instant;
+
+/// A lane's row under lock, and the time of the batch in it.
+#[derive(Clone, Copy, Debug)]
+pub struct LockedLane {
+    pub lane: Lane,
+    pub seq: i64,
+    pub fence: i64,
+    pub last_batch: Option<Uuid>,
+    pub pools_version: i64,
+    pub now: Instant,
+}
+
+/// Locks the lanes in ascending order, inserts the batch's id, and reads the clock.
+pub async fn lock_lanes(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    lanes: LaneSet,
+) -> Result<Vec<LockedLane>, StoreError> {
+    let rows = sqlx::query(sql::LOCK_LANES.clone())
+        .bind(lane_numbers(lanes.iter()))
+        .bind(batch.0)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::of("lock the lanes of a batch"))?;
+    let locked: Result<Vec<LockedLane>, sqlx::Error> = rows.iter().map(locked_lane).collect();
+    let locked = locked.map_err(StoreError::of("read the row of a lane"))?;
+    match locked.len() == lanes.len() {
+        true => Ok(locked),
+        false => Err(StoreError { attempt: "find the rows of all lanes", source: sqlx::Error::RowNotFound }),
+    }
+}
+
+fn locked_lane(row: &PgRow) -> Result<LockedLane, sqlx::Error> {
+    Ok(LockedLane {
+        lane: row::lane(row)?,
+        seq: get(row, "seq")?,
+        fence: get(row, "fence")?,
+        last_batch: get(row, "last_batch")?,
+        pools_version: get(row, "pools_version")?,
+        now: get(row, "now")?,
+    })
+}
+
+pub async fn receipts(
+    connection: &mut PgConnection,
+    ids: &[ReceiptId],
+) -> Result<BTreeMap<ReceiptId, Receipt>, StoreError> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query(sql::LOAD_RECEIPTS.clone())
+        .bind(column(ids, |id| id.uuid()))
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::of("load receipts"))?;
+    let receipt = |row| row::receipt(row).map(|receipt| (receipt.id, receipt));
+    rows.iter().map(receipt).collect::<Result<_, _>>().map_err(StoreError::of("read the row of a receipt"))
+}
+
+/// The holds that the batch names or that are due, each once, and the pages of what is due.
+pub async fn holds(
+    connection: &mut PgConnection,
+    wants: &Wants,
+    locked: &[LockedLane],
+) -> Result<(Vec<Hold>, Vec<DuePage>), StoreError> {
+    if wants.holds.is_empty() && wants.locks.is_empty() && wants.due.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let rows = fetch_holds(connection, wants, locked).await.map_err(StoreError::of("load holds"))?;
+    let mut found = BTreeMap::new();
+    let mut due = BTreeSet::new();
+    for row in &rows {
+        let is_due = get(row, "is_due").map_err(StoreError::of("read the row of a hold"))?;
+        let hold = row::hold(row).map_err(StoreError::of("read the row of a hold"))?;
+        if let (true, Some(due_at)) = (is_due, hold.due_at()) {
+            due.insert(DueMark { due_at, is_start: hold.status == Status::Pending, id: hold.id });
+        }
+        found.insert(hold.id, hold);
+    }
+    let pages = wants.due.iter().map(|want| due_page(want, &due)).collect();
+    Ok((found.into_values().collect(), pages))
+}
+
+async fn fetch_holds(
+    connection: &mut PgConnection,
+    wants: &Wants,
+    locked: &[LockedLane],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let now = |lane| locked.iter().find(|locked| locked.lane == lane).map(|locked| locked.now);
+    // What is due is told by the clock of a lane, so only a locked lane has a page.
+    let due: Vec<(&DueWant, Instant)> =
+        wants.due.iter().filter_map(|want| now(want.lane).map(|now| (want, now))).collect();
+    let after = |of: fn(&DueMark) -> Uuid| column(&due, |(want, _)| want.after.as_ref().map_or(Uuid::nil(), of));
+    sqlx::query(sql::LOAD_HOLDS.clone())
+        .bind(lane_numbers(wants.holds.iter().map(|id| id.lane())))
+        .bind(column(&wants.holds, |id| id.uuid()))
+        .bind(lane_numbers(wants.locks.iter().map(|name| name.lane())))
+        .bind(column(&wants.locks, |name| name.tenant.as_str()))
+        .bind(column(&wants.locks, |name| name.resource.as_str()))
+        .bind(lane_numbers(due.iter().map(|(want, _)| want.lane)))
+        .bind(column(&due, |(_, now)| *now))
+        .bind(column(&due, |(want, _)| want.after.map(|mark| mark.due_at)))
+        .bind(column(&due, |(want, _)| want.after.is_some_and(|mark| mark.is_start)))
+        .bind(after(|mark| mark.id.uuid()))
+        .bind(column(&due, |(want, _)| i32::try_from(want.limit).unwrap_or(i32::MAX)))
+        .fetch_all(connection)
+        .await
+}
+
+fn due_page(want: &DueWant, due: &BTreeSet<DueMark>) -> DuePage {
+    let due: Vec<DueMark> = due.iter().filter(|mark| mark.id.lane() == want.lane).copied().collect();
+    DuePage { lane: want.lane, is_full: due.len() >= want.limit as usize, due }
+}

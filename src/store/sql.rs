@@ -1,0 +1,71 @@
+//! The statements, each from its own file. Columns that several of them name stand in files of their own and are put
+//! in where a statement says `{hold}`, `{pool}`, `{offers}` or `{rows}`.
+
+use std::sync::{Arc, LazyLock};
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// A statement, made up once: its text is what a connection finds the prepared one by.
+pub type Statement = LazyLock<SqlStr>;
+
+macro_rules! statements {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(pub static $name: Statement = LazyLock::new(|| complete(include_str!(concat!("sql/", $file, ".sql"))));)*
+
+        /// Every statement, by the name of its file.
+        pub fn all() -> Vec<(&'static str, SqlStr)> {
+            vec![$(($file, $name.clone())),*]
+        }
+    };
+}
+
+statements! {
+    LOCK_LANES = "lock_lanes",
+    LOAD_RECEIPTS = "load_receipts",
+    LOAD_HOLDS = "load_holds",
+    LOAD_COUNTING = "load_counting",
+    LOAD_POOLS = "load_pools",
+    LOAD_JOURNAL = "load_journal",
+    INSERT_HOLDS = "insert_holds",
+    UPDATE_HOLDS = "update_holds",
+    INSERT_JOURNAL = "insert_journal",
+    INSERT_RECEIPTS = "insert_receipts",
+    UPDATE_LANES = "update_lanes",
+    UPSERT_POOLS = "upsert_pools",
+    DELETE_OFFERS = "delete_offers",
+    INSERT_OFFERS = "insert_offers",
+    VOID_BATCH = "void_batch",
+    READ_BATCH = "read_batch",
+    CHECK_DATABASE = "check_database",
+    READ_SCHEMA_VERSION = "read_schema_version",
+    TAKE_LEASE = "take_lease",
+    RELEASE_LEASE = "release_lease",
+    READ_CURSORS = "read_cursors",
+    ADVANCE_CURSORS = "advance_cursors",
+    JOURNAL_ABOVE = "journal_above",
+    COUNT_BACKLOG = "count_backlog",
+    READ_HOLD = "read_hold",
+    READ_LOCKS = "read_locks",
+    READ_POOL = "read_pool",
+    LIST_POOLS = "list_pools",
+    FIND_POOL_OF_KIND = "find_pool_of_kind",
+    NEXT_DUE = "next_due",
+    SWEEP_RECEIPTS = "sweep_receipts",
+    SWEEP_BATCHES = "sweep_batches",
+    SWEEP_JOURNAL = "sweep_journal",
+}
+
+/// The list in one of its four orders: `after` and `order` are texts of this crate, never of a request.
+pub fn list_holds(after: &'static str, order: &'static str) -> SqlStr {
+    let text = include_str!("sql/list_holds.sql").replace("{after}", after).replace("{order}", order);
+    complete(&text)
+}
+
+fn complete(text: &str) -> SqlStr {
+    let text = text
+        .replace("{hold}", include_str!("sql/hold_columns.sql").trim_end())
+        .replace("{pool}", include_str!("sql/pool_columns.sql").trim_end())
+        .replace("{offers}", include_str!("sql/pool_offers.sql").trim_end())
+        .replace("{rows}", include_str!("sql/hold_rows.sql").trim_end());
+    AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
+}

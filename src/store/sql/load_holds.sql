@@ -1,0 +1,25 @@
+-- name: load the holds of a batch: by id, live claims by the lock's name, and what is due in order
+select false as is_due, {hold}
+from unnest($1::smallint[], $2::uuid[]) as wanted (lane, id)
+join hold on hold.lane = wanted.lane and hold.id = wanted.id
+union all
+select false, {hold}
+from unnest($3::smallint[], $4::text[], $5::text[]) as wanted (lane, tenant, resource)
+join hold
+    on hold.lane = wanted.lane and hold.tenant = wanted.tenant and hold.resource = wanted.resource
+    and hold.kind = 'lock' and hold.status < 'Canceled'
+union all
+select true, {hold}
+from unnest($6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[], $11::integer[])
+    as wanted (lane, now, after_due_at, after_is_start, after_id, page_size)
+cross join lateral (
+    select *
+    from hold
+    where hold.lane = wanted.lane
+        and hold.due_at is not null
+        and hold.due_at <= wanted.now
+        and (hold.due_at, hold.status = 'Pending', hold.id)
+            > (coalesce(wanted.after_due_at, '-infinity'), wanted.after_is_start, wanted.after_id)
+    order by hold.due_at, (hold.status = 'Pending'), hold.id
+    limit wanted.page_size
+) as hold

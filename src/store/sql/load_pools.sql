@@ -1,0 +1,5 @@
+-- name: load the pools of some lanes
+select {pool}
+from pool
+{offers}
+where pool.lane = any($1::smallint[])

@@ -1,0 +1,19 @@
+-- name: lock the lanes of a batch, in ascending order, then read the clock
+-- Reads nothing but what it locks: the snapshot is older than the locks, and only a locked row is read as it is now.
+-- The batch's row waits for the count, so its clock is read after the last lock.
+with locked as materialized (
+    select lane, seq, fence, decided_at, last_batch, pools_version
+    from lane
+    where lane = any($1::smallint[])
+    order by lane
+    for no key update
+),
+entered as (
+    insert into batch (id, at)
+    select $2, clock_timestamp() from (select count(*) from locked) as all_locked
+    returning at
+)
+select
+    locked.lane, locked.seq, locked.fence, locked.last_batch, locked.pools_version,
+    greatest(entered.at, locked.decided_at) as now
+from locked cross join entered

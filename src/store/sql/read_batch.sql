@@ -1,0 +1,2 @@
+-- name: was a batch committed
+select not is_void as is_committed from batch where id = $1

@@ -1,0 +1,2 @@
+-- name: how far each lane is published
+select lane, seq from relay_cursor order by lane

@@ -1,0 +1,5 @@
+-- name: a pool by its name
+select {pool}
+from pool
+{offers}
+where pool.lane = $1 and pool.name = $2

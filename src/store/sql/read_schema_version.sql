@@ -1,0 +1,2 @@
+-- name: the version of the schema
+select coalesce(max(version), 0) as version from _sqlx_migrations where success

@@ -1,0 +1,5 @@
+-- name: delete old receipts
+delete from receipt
+where ctid = any (array(
+    select ctid from receipt where at < clock_timestamp() - make_interval(secs => $1) limit $2
+))

@@ -1,0 +1,11 @@
+-- name: take the relay's lease where it is free, or renew one's own
+-- A holder that lost it comes back under a new epoch; one whose lease ran out and was taken by nobody keeps its own.
+insert into lease as held (role, holder, epoch, expires_at)
+values ('relay', $1, 1, clock_timestamp() + make_interval(secs => $2))
+on conflict (role) do update
+set
+    holder = $1,
+    epoch = held.epoch + (held.holder is distinct from $1)::integer,
+    expires_at = clock_timestamp() + make_interval(secs => $2)
+where held.holder = $1 or held.holder is null or held.expires_at <= clock_timestamp()
+returning epoch

@@ -1,0 +1,35 @@
+-- name: update the changed holds of a batch
+-- Everything but what identifies a hold and who made it. Each id may stand once: of two rows only one would be taken.
+update hold
+set
+    status = new.status::hold_status,
+    end_reason = new.end_reason::end_reason,
+    version = new.version,
+    deactivated_at = new.deactivated_at,
+    expires_at = new.expires_at,
+    due_at = new.due_at,
+    occupied_until = new.occupied_until,
+    pool = new.pool,
+    name = new.name,
+    instance_type = new.instance_type,
+    region = new.region,
+    start_time = new.start_time,
+    end_time = new.end_time,
+    quantity = new.quantity,
+    intervals = new.intervals::bigint[],
+    units = new.units::integer[],
+    units_bound = new.units_bound,
+    launch_specification = new.launch_specification::json,
+    tags = new.tags::json,
+    offer_key = new.offer_key,
+    unit_price_cents = new.unit_price_cents,
+    return_buyback_price_cents = new.return_buyback_price_cents,
+    pause_buyback_price_cents = new.pause_buyback_price_cents,
+    total_price_cents = new.total_price_cents,
+    requester = new.requester,
+    resource = new.resource,
+    resource_type = new.resource_type,
+    release_token = new.release_token,
+    fencing_token = new.fencing_token
+from {rows}
+where hold.lane = new.lane and hold.id = new.id

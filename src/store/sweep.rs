@@ -1,0 +1,49 @@
+//! What is old goes, in bounded chunks.
+
+use std::time::Duration;
+
+use sqlx::SqlStr;
+
+use super::error::StoreError;
+use super::sql;
+use super::start::Database;
+use crate::domain::id::LANES;
+
+/// How many rows one sweep deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub receipts: u64,
+    pub batches: u64,
+    pub journal: u64,
+}
+
+impl Database {
+    /// Deletes receipts and batches older than `receipts_kept`, and published events older than `journal_kept`; of
+    /// each no more than `limit` rows (of the journal, `limit` or one a lane), so that a caller goes on while it finds
+    /// something. Each lane keeps its last event.
+    pub async fn sweep(
+        &self,
+        receipts_kept: Duration,
+        journal_kept: Duration,
+        limit: u32,
+    ) -> Result<Swept, StoreError> {
+        let limit = i64::from(limit);
+        let of_lane = (limit / i64::from(LANES)).max(1);
+        Ok(Swept {
+            receipts: self.delete(sql::SWEEP_RECEIPTS.clone(), receipts_kept, limit, "sweep receipts").await?,
+            batches: self.delete(sql::SWEEP_BATCHES.clone(), receipts_kept, limit, "sweep batches").await?,
+            journal: self.delete(sql::SWEEP_JOURNAL.clone(), journal_kept, of_lane, "sweep the journal").await?,
+        })
+    }
+
+    async fn delete(
+        &self,
+        statement: SqlStr,
+        kept: Duration,
+        limit: i64,
+        attempt: &'static str,
+    ) -> Result<u64, StoreError> {
+        let deleted = sqlx::query(statement).bind(kept.as_secs_f64()).bind(limit).execute(self.pool()).await;
+        Ok(deleted.map_err(StoreError::of(attempt))?.rows_affected())
+    }
+}

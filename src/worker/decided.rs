@@ -1,0 +1,169 @@
+//! From what was loaded to what is written and answered: everything is decided and encoded here, before the commit.
+
+use std::collections::BTreeMap;
+
+use super::answer::Answer;
+use super::waiting::Waiting;
+use crate::domain::decide::decide;
+use crate::domain::id::{HoldId, Lane};
+use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::state::{Changes, Head, LaneState, Rollback, State};
+use crate::domain::tick::tick_due;
+use crate::store::batch::{DuePage, Receipt};
+use crate::store::lane::CachedLane;
+use crate::store::{Loaded, Writes};
+use crate::wire::request::Canonical;
+use crate::wire::{event, reply};
+
+/// What a lane's cache says beside its state: it stays as it was unless the batch is committed.
+#[derive(Debug)]
+struct Before {
+    last_batch: Option<uuid::Uuid>,
+    pools_version: i64,
+    head: Head,
+}
+
+/// A batch that waits only for its commit.
+#[derive(Debug)]
+pub struct Decided {
+    before: BTreeMap<Lane, Before>,
+    lanes: BTreeMap<Lane, LaneState>,
+    rollback: Rollback,
+    pub changes: Changes,
+    pub payloads: Vec<Vec<u8>>,
+    pub receipts: Vec<Receipt>,
+    /// One for each command, in their order.
+    pub replies: Vec<Reply>,
+    pub due: Vec<DuePage>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub answer: Answer,
+    /// There is a receipt for it, from now on or from before.
+    pub is_stored: bool,
+}
+
+/// Carries out what is due and decides the commands, in their order.
+pub fn decide_batch(commands: &[Box<Waiting>], loaded: Loaded) -> Decided {
+    let before = loaded.lanes.iter().map(|(lane, cached)| (*lane, Before::of(cached))).collect();
+    let mut state = State::new(loaded.lanes.into_iter().map(|(lane, cached)| (lane, cached.state)).collect());
+    loaded.holds.into_iter().for_each(|hold| state.load(hold));
+    for page in &loaded.due {
+        let ids: Vec<HoldId> = page.due.iter().map(|mark| mark.id).collect();
+        let full_until = page.due.last().filter(|_| page.is_full).map(|mark| mark.due_at);
+        if let Some(horizon) = full_until.or(state.now(page.lane)) {
+            tick_due(&mut state, &ids, horizon);
+        }
+    }
+    let mut receipts = Vec::new();
+    let mut replies = Vec::with_capacity(commands.len());
+    for waiting in commands {
+        let stored = waiting.receipt.and_then(|id| loaded.receipts.get(&id));
+        replies.push(match stored {
+            Some(receipt) => replay(waiting, receipt),
+            None => decide_one(&mut state, waiting, &mut receipts),
+        });
+    }
+    let decided = state.finish();
+    Decided {
+        before,
+        lanes: decided.lanes,
+        rollback: decided.rollback,
+        payloads: decided.changes.events.iter().map(event::encode).collect(),
+        changes: decided.changes,
+        receipts,
+        replies,
+        due: loaded.due,
+    }
+}
+
+fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>) -> Reply {
+    let outcome = decide(state, &waiting.request);
+    let encoded = reply::outcome(&outcome);
+    let is_stored = is_decided(&outcome) && waiting.receipt.is_some();
+    if let (true, Some(id)) = (is_stored, waiting.receipt) {
+        receipts.push(Receipt {
+            id,
+            tenant: waiting.request.tenant.clone(),
+            verb: waiting.verb.name().to_owned(),
+            request: waiting.canonical.as_bytes().to_vec(),
+            body: encoded.body.clone(),
+            error: encoded.error.clone(),
+        });
+    }
+    let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
+    Reply { answer, is_stored }
+}
+
+fn is_decided(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(refusal) => refusal.is_decided(),
+    }
+}
+
+/// The key has been used: the stored reply if it meant the same, a conflict otherwise.
+fn replay(waiting: &Waiting, receipt: &Receipt) -> Reply {
+    let field = match receipt.verb == waiting.verb.name() {
+        true => Canonical::from_bytes(receipt.request.clone()).first_difference(&waiting.canonical),
+        false => Some("verb".to_owned()),
+    };
+    let trace = waiting.request.trace.clone();
+    let answer = match field {
+        None => Answer { encoded: stored(receipt), is_replay: true, trace },
+        Some(field) => {
+            let encoded = reply::refusal(&Refusal::IdempotencyKeyConflict { field });
+            Answer { encoded, is_replay: false, trace }
+        }
+    };
+    Reply { answer, is_stored: true }
+}
+
+/// The reply that a receipt keeps.
+pub fn stored(receipt: &Receipt) -> reply::Encoded {
+    reply::Encoded { body: receipt.body.clone(), error: receipt.error.clone() }
+}
+
+impl Before {
+    fn of(cached: &CachedLane) -> Before {
+        Before { last_batch: cached.last_batch, pools_version: cached.pools_version, head: cached.state.head }
+    }
+}
+
+impl Decided {
+    pub fn writes(&self) -> Writes<'_> {
+        Writes { changes: &self.changes, payloads: &self.payloads, receipts: &self.receipts }
+    }
+
+    /// Is there nothing to write? Then there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.receipts.is_empty() && self.changes.events.is_empty() && self.changes.pools.is_empty()
+    }
+
+    /// The lanes as they are now that batch `id` is committed.
+    pub fn committed(self, id: uuid::Uuid) -> (BTreeMap<Lane, CachedLane>, Vec<Reply>, Changes) {
+        let Decided { before, mut lanes, changes, replies, .. } = self;
+        let cached = |(lane, before): (Lane, Before)| {
+            let state = lanes.remove(&lane)?;
+            let has_new_pool = changes.pools.iter().any(|pool| pool.lane() == lane);
+            let pools_version = before.pools_version + i64::from(has_new_pool);
+            Some((lane, CachedLane { last_batch: Some(id), pools_version, state }))
+        };
+        let cached = before.into_iter().filter_map(cached).collect();
+        (cached, replies, changes)
+    }
+
+    /// The lanes as they were, where the batch was rolled back.
+    pub fn rolled_back(self) -> (BTreeMap<Lane, CachedLane>, Vec<Reply>) {
+        let Decided { before, mut lanes, rollback, replies, .. } = self;
+        rollback.apply(&mut lanes);
+        let cached = |(lane, before): (Lane, Before)| {
+            let mut state = lanes.remove(&lane)?;
+            state.head = before.head;
+            let Before { last_batch, pools_version, .. } = before;
+            Some((lane, CachedLane { last_batch, pools_version, state }))
+        };
+        (before.into_iter().filter_map(cached).collect(), replies)
+    }
+}

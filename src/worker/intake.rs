@@ -1,0 +1,152 @@
+//! Requests in: from the service's subscriptions and from the durable stream, decoded and handed on. What can't be
+//! taken is answered at once: silence is never an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use async_nats::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::{Answer, Answerer};
+use super::dispatch::Dispatcher;
+use super::reader::Queries;
+use super::waiting::Waiting;
+use crate::clock;
+use crate::domain::command::{Command, Request};
+use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
+use crate::domain::outcome::{FieldReason, Refusal};
+use crate::telemetry::{self, Metrics};
+use crate::wire::reply;
+use crate::wire::request::{Call, Decoded, Headers, decode};
+use crate::wire::subject::Subjects;
+use crate::wire::verb::Verb;
+
+/// What a refused requester is told to wait, milliseconds.
+const RETRY_AFTER_MS: u64 = 50;
+
+/// Where every request enters, whichever way it came.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    pub subjects: Subjects,
+    pub dispatcher: Dispatcher,
+    pub queries: Queries,
+    pub metrics: Metrics,
+    /// One permit for each request that may be in hand.
+    pub in_hand: Arc<Semaphore>,
+    /// Events that wait to be published, and how many may before commands are refused.
+    pub backlog: Arc<AtomicI64>,
+    pub backlog_max: i64,
+}
+
+/// A request as it arrived, whichever way it came.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    pub verb: Verb,
+    pub tenant: Option<Tenant>,
+    pub headers: &'a HeaderMap,
+    pub payload: &'a [u8],
+    /// The key of a submitted message that brought none.
+    pub own_key: Option<IdempotencyKey>,
+}
+
+impl Intake {
+    /// A place among the requests in hand; `None`: the worker has all that it can take.
+    pub fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.in_hand.clone().try_acquire_owned().ok()
+    }
+
+    pub fn overloaded() -> Refusal {
+        Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }
+    }
+
+    /// Decodes a request and hands it on; what is refused here is answered here.
+    pub async fn take(&self, arrival: Arrival<'_>, answerer: Answerer, permit: OwnedSemaphorePermit) {
+        let arrived = Instant::now();
+        let verb = arrival.verb;
+        let decoded = match decode(verb, arrival.tenant.as_ref(), &headers(arrival.headers), arrival.payload) {
+            Ok(decoded) => decoded,
+            Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal).await,
+        };
+        let (span, trace) = telemetry::request_span(decoded.trace.as_ref(), verb);
+        let decoded = Decoded { trace, ..decoded };
+        match decoded.call.clone() {
+            Call::Query(query) => {
+                let (queries, metrics) = (self.queries.clone(), self.metrics.clone());
+                let tenant = arrival.tenant;
+                tokio::spawn(async move {
+                    let (encoded, is_replay) = queries.answer(tenant.as_ref(), query).await;
+                    let code = encoded.error.as_ref().map_or("ok", |(_, code)| code);
+                    metrics.answered(verb, code, arrived.elapsed().as_secs_f64());
+                    answerer.send(Answer { encoded, is_replay, trace: decoded.trace }).await;
+                    drop(permit);
+                });
+            }
+            Call::Command(command, canonical) => {
+                if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
+                    return self.refuse(verb, arrived, answerer, &Intake::overloaded()).await;
+                }
+                let receipt = decoded.key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
+                let request = Request {
+                    tenant: arrival.tenant,
+                    actor: decoded.actor,
+                    not_after: decoded.not_after,
+                    trace: decoded.trace,
+                    entropy: clock::entropy(),
+                    command,
+                };
+                let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
+                self.hand_on(Box::new(waiting)).await;
+            }
+        }
+    }
+
+    /// A reservation by kind and a pool's configuration need a look at the pools before their lanes are known.
+    async fn hand_on(&self, waiting: Box<Waiting>) {
+        match &waiting.request.command {
+            Command::Reserve(reserve) if reserve.pool.is_none() => (),
+            Command::PoolPut(put) if put.instance_type.is_some() => (),
+            _ => return self.dispatcher.command(waiting),
+        }
+        let intake = self.clone();
+        tokio::spawn(async move { intake.look_up_pool(waiting).await });
+    }
+
+    async fn look_up_pool(&self, mut waiting: Box<Waiting>) {
+        match self.queries.find_pool(&mut waiting.request.command).await {
+            Ok(()) => self.dispatcher.command(waiting),
+            Err(refusal) => {
+                let Waiting { verb, arrived, answerer, permit, .. } = *waiting;
+                self.refuse(verb, arrived, answerer, &refusal).await;
+                drop(permit);
+            }
+        }
+    }
+
+    /// Answers a request that went no further.
+    pub async fn refuse(&self, verb: Verb, arrived: Instant, answerer: Answerer, refusal: &Refusal) {
+        self.metrics.answered(verb, refusal.code(), arrived.elapsed().as_secs_f64());
+        let answer = Answer { encoded: reply::refusal(refusal), is_replay: false, trace: None };
+        match refusal.is_retryable() {
+            true => answerer.send_undecided(answer).await,
+            false => answerer.send(answer).await,
+        }
+    }
+}
+
+fn headers(map: &HeaderMap) -> Headers<'_> {
+    let get = |name: &str| map.get(name).map(|value| value.as_str());
+    Headers {
+        idempotency_key: get("Idempotency-Key"),
+        actor: get("Berth-Actor"),
+        not_after: get("Berth-Not-After"),
+        traceparent: get("traceparent"),
+        tracestate: get("tracestate"),
+    }
+}
+
+/// What the refusal of a second pool of one kind says.
+pub fn kind_is_taken() -> Refusal {
+    let expected = "a kind that, with its region, no other pool has";
+    Refusal::field("instance_type", FieldReason::OutOfRange, expected)
+}

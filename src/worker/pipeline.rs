@@ -1,0 +1,433 @@
+//! A decider: takes what waits in its queue as one batch, has it locked and loaded, decides, commits, and only then
+//! lets the answers go.
+//!
+//! How a batch can come out, and what follows:
+//!
+//! | commit | the lanes in memory | the commands |
+//! |---|---|---|
+//! | acknowledged | as decided | answered |
+//! | a receipt was stored meanwhile | as before | decided again |
+//! | Postgres refused the data | as before | the batch is halved until the culprit is alone |
+//! | the connection was lost before it | forgotten | decided again, then `unavailable` |
+//! | its answer was lost | forgotten | [`settle`] tells which of the two it was |
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::answer::Answer;
+use super::decided::{Decided, Reply, decide_batch};
+use super::dispatch::{Dispatcher, Work};
+use super::intake::kind_is_taken;
+use super::lanes::{Lanes, Locked};
+use super::waiting::Waiting;
+use crate::clock;
+use crate::domain::command::Command;
+use crate::domain::id::{Lane, LaneSet};
+use crate::domain::outcome::Refusal;
+use crate::domain::state::Changes;
+use crate::domain::window::Instant as Moment;
+use crate::store::batch::{DueMark, DuePage, DueWant};
+use crate::store::start::Database;
+use crate::store::{BatchId, CommitError, Session, StoreError, Wants, settle};
+use crate::telemetry::Metrics;
+use crate::ticker::Alarm;
+use crate::wire::reply;
+
+/// How long a batch is tried again over a lost connection before its commands are answered as unavailable.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Between two attempts to reach Postgres.
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// How often a batch is decided again because receipts were stored meanwhile.
+const COLLISIONS_MAX: u32 = 16;
+
+/// What the deciders of one worker share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub database: Database,
+    pub lanes: Lanes,
+    pub dispatcher: Dispatcher,
+    pub metrics: Metrics,
+    pub alarm: Alarm,
+    /// Wakes the relay.
+    pub journal_grew: Arc<Notify>,
+    /// False once Postgres could not be reached.
+    pub is_up: watch::Sender<bool>,
+    pub batch_max: usize,
+}
+
+#[derive(Debug)]
+pub struct Decider {
+    shared: Shared,
+    queue: mpsc::Receiver<Work>,
+    session: Option<Session>,
+    /// Taken from the queue, and too much for the batch before.
+    carry: VecDeque<Work>,
+    /// Lanes in which more is due than the batch could carry out.
+    behind: LaneSet,
+}
+
+/// The commands and ticks that are decided together.
+#[derive(Debug, Default)]
+struct Batch {
+    commands: Vec<Box<Waiting>>,
+    ticks: LaneSet,
+    collisions: u32,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Done,
+    Again(Batch),
+    Halve(Batch, StoreError),
+    Undecided(Batch, StoreError),
+}
+
+impl Decider {
+    pub fn new(shared: Shared, queue: mpsc::Receiver<Work>) -> Decider {
+        Decider { shared, queue, session: None, carry: VecDeque::new(), behind: LaneSet::default() }
+    }
+
+    /// Until `stop`; a batch that has begun is carried out.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let batch = tokio::select! {
+                batch = self.gather() => batch,
+                () = stop.cancelled() => return,
+            };
+            match batch {
+                Some(batch) => {
+                    let (commands, ticks) = (batch.commands.len(), batch.ticks.len());
+                    let span = tracing::info_span!("berth.batch", commands, ticks);
+                    self.carry_out(batch).instrument(span).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// What waits now, up to the bound of a batch: nothing is delayed for the sake of a larger one.
+    async fn gather(&mut self) -> Option<Batch> {
+        let mut waiting = Vec::from(std::mem::take(&mut self.carry));
+        if waiting.is_empty() && self.queue.recv_many(&mut waiting, self.shared.batch_max).await == 0 {
+            return None;
+        }
+        while waiting.len() < self.shared.batch_max
+            && let Ok(work) = self.queue.try_recv()
+        {
+            waiting.push(work);
+        }
+        let mut batch = Batch::default();
+        let mut weight = 0;
+        let mut works = waiting.into_iter();
+        for work in works.by_ref() {
+            match work {
+                Work::Tick(lane) => batch.ticks.insert(lane),
+                Work::Command(command) => {
+                    weight += command.weight();
+                    batch.commands.push(command);
+                }
+            }
+            if weight >= self.shared.batch_max {
+                break;
+            }
+        }
+        self.carry = works.collect();
+        Some(batch)
+    }
+
+    async fn carry_out(&mut self, batch: Batch) {
+        let began = Instant::now();
+        let ticks = batch.ticks;
+        let mut batches = vec![batch];
+        while let Some(batch) = batches.pop() {
+            match self.attempt(batch).await {
+                Attempt::Done => (),
+                Attempt::Again(batch) => batches.push(batch),
+                Attempt::Halve(batch, error) => batches.extend(self.halve(batch, &error)),
+                Attempt::Undecided(batch, error) if began.elapsed() < PATIENCE => {
+                    tracing::warn!(error = full(&error), "a batch is tried again");
+                    tokio::time::sleep(RECONNECT_DELAY).await;
+                    batches.push(batch);
+                }
+                Attempt::Undecided(batch, error) => {
+                    tracing::error!(error = full(&error), "Postgres can't be reached");
+                    self.shared.is_up.send_replace(false);
+                    self.give_up(batch.commands, &Refusal::Unavailable);
+                }
+            }
+        }
+        let behind = std::mem::take(&mut self.behind);
+        ticks.iter().for_each(|lane| self.shared.alarm.ticked(lane, behind.contains(lane)));
+    }
+
+    async fn attempt(&mut self, batch: Batch) -> Attempt {
+        let lanes = batch.commands.iter().fold(batch.ticks, |lanes, waiting| lanes.union(waiting.request.lanes()));
+        let mut locked = self.shared.lanes.lock(lanes).await;
+        let wants = wants(&batch, lanes, &locked, self.shared.batch_max);
+        let began = Instant::now();
+        let id = BatchId(clock::random_uuid());
+        let loaded = match self.open(id, &wants, &mut locked).await {
+            Ok(loaded) => loaded,
+            Err(error) => return self.lost(batch, locked, error),
+        };
+        let decided = decide_batch(&batch.commands, loaded);
+        if decided.is_empty() {
+            return self.read_only(batch, locked, decided).await;
+        }
+        let Some(session) = self.session.as_mut() else { return Attempt::Again(batch) };
+        match session.commit(id, &decided.writes()).await {
+            Ok(()) => {
+                let events = decided.payloads.len();
+                self.shared.metrics.committed(batch.commands.len(), events, began.elapsed().as_secs_f64());
+                self.committed(batch, locked, decided, id);
+                Attempt::Done
+            }
+            Err(error) => self.not_committed(batch, locked, decided, id, error).await,
+        }
+    }
+
+    async fn open(
+        &mut self,
+        id: BatchId,
+        wants: &Wants,
+        locked: &mut Locked,
+    ) -> Result<crate::store::Loaded, StoreError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => Session::connect(&self.shared.database).await?,
+        };
+        let session = self.session.insert(session);
+        let cached = locked.iter_mut().filter_map(|(lane, slot)| Some((*lane, slot.cached.take()?))).collect();
+        session.open(id, wants, cached).await
+    }
+
+    /// Nothing was changed and no receipt is due: the answers may leave at once.
+    async fn read_only(&mut self, batch: Batch, mut locked: Locked, decided: Decided) -> Attempt {
+        let marks = due_marks(&decided);
+        self.roll_back().await;
+        let (lanes, replies) = decided.rolled_back();
+        put_back(&mut locked, lanes);
+        self.set_marks(&mut locked, marks);
+        drop(locked);
+        self.answer(batch.commands, replies);
+        Attempt::Done
+    }
+
+    fn committed(&mut self, batch: Batch, mut locked: Locked, decided: Decided, id: BatchId) {
+        let marks = due_marks(&decided);
+        let (lanes, replies, changes) = decided.committed(id.0);
+        put_back(&mut locked, lanes);
+        self.set_marks(&mut locked, marks);
+        drop(locked);
+        self.announce(&changes);
+        self.answer(batch.commands, replies);
+    }
+
+    async fn not_committed(
+        &mut self,
+        mut batch: Batch,
+        mut locked: Locked,
+        decided: Decided,
+        id: BatchId,
+        error: CommitError,
+    ) -> Attempt {
+        self.shared.metrics.not_committed(why(&error));
+        match error {
+            CommitError::ReceiptTaken if batch.collisions < COLLISIONS_MAX => {
+                put_back(&mut locked, decided.rolled_back().0);
+                batch.collisions += 1;
+                Attempt::Again(batch)
+            }
+            CommitError::ReceiptTaken => {
+                put_back(&mut locked, decided.rolled_back().0);
+                self.give_up(batch.commands, &Refusal::Overloaded { retry_after_ms: 100 });
+                Attempt::Done
+            }
+            CommitError::Refused(error) => {
+                put_back(&mut locked, decided.rolled_back().0);
+                Attempt::Halve(batch, error)
+            }
+            CommitError::Lost(error) => self.lost(batch, locked, error),
+            CommitError::Unknown(error) => {
+                tracing::warn!(error = full(&error), "asking whether a batch was committed");
+                self.settle(batch, locked, decided, id).await
+            }
+        }
+    }
+
+    /// The connection is gone, and nothing of the batch was committed.
+    fn lost(&mut self, batch: Batch, mut locked: Locked, error: StoreError) -> Attempt {
+        self.session = None;
+        locked.iter_mut().for_each(|(_, slot)| slot.evict());
+        Attempt::Undecided(batch, error)
+    }
+
+    async fn settle(&mut self, batch: Batch, mut locked: Locked, decided: Decided, id: BatchId) -> Attempt {
+        self.session = None;
+        locked.iter_mut().for_each(|(_, slot)| slot.evict());
+        let began = Instant::now();
+        loop {
+            match settle(&self.shared.database, id).await {
+                Ok(true) => {
+                    drop(locked);
+                    self.announce(&decided.changes);
+                    self.answer(batch.commands, decided.replies);
+                    return Attempt::Done;
+                }
+                Ok(false) => return Attempt::Again(batch),
+                Err(error) if began.elapsed() < PATIENCE => {
+                    tracing::warn!(error = full(&error), "could not find out yet whether a batch was committed");
+                    tokio::time::sleep(RECONNECT_DELAY).await;
+                }
+                Err(error) => {
+                    tracing::error!(error = full(&error), "whether a batch was committed can't be found out");
+                    self.shared.is_up.send_replace(false);
+                    self.give_up(batch.commands, &Refusal::UnknownOutcome);
+                    return Attempt::Done;
+                }
+            }
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        if let Some(session) = self.session.as_mut()
+            && let Err(error) = session.rollback().await
+        {
+            tracing::warn!(error = full(&error), "a connection is given up");
+            self.session = None;
+        }
+    }
+
+    /// Two halves, or, where the culprit is alone, its refusal.
+    fn halve(&self, mut batch: Batch, error: &StoreError) -> Vec<Batch> {
+        tracing::error!(error = full(error), commands = batch.commands.len(), "Postgres refused what a batch writes");
+        if batch.commands.len() + batch.ticks.len() <= 1 {
+            let refusal = match batch.commands.first().map(|waiting| &waiting.request.command) {
+                Some(Command::PoolPut(_)) => kind_is_taken(),
+                _ => Refusal::Unavailable,
+            };
+            self.give_up(batch.commands, &refusal);
+            return Vec::new();
+        }
+        let ticks = Batch { ticks: std::mem::take(&mut batch.ticks), ..Batch::default() };
+        let second = Batch { commands: batch.commands.split_off(batch.commands.len() / 2), ..Batch::default() };
+        let halves = [ticks, batch, second].into_iter();
+        halves.filter(|half| !half.commands.is_empty() || !half.ticks.is_empty()).collect()
+    }
+
+    /// Tells the relay that there is something to publish, and the ticker when something is due.
+    fn announce(&self, changes: &Changes) {
+        if changes.events.is_empty() {
+            return;
+        }
+        self.shared.journal_grew.notify_one();
+        let holds = changes.inserted.iter().chain(&changes.updated);
+        self.shared.alarm.set(holds.filter_map(|hold| Some((hold.id.lane(), hold.due_at()?))));
+    }
+
+    /// Lets the answers go, beside the next batch.
+    fn answer(&self, commands: Vec<Box<Waiting>>, replies: Vec<Reply>) {
+        for (waiting, reply) in commands.iter().zip(&replies) {
+            if let Some(receipt) = waiting.receipt {
+                self.shared.dispatcher.decided(receipt, reply.is_stored);
+            }
+        }
+        let metrics = self.shared.metrics.clone();
+        tokio::spawn(async move {
+            for (waiting, reply) in commands.into_iter().zip(replies) {
+                let code = reply.answer.encoded.error.as_ref().map_or("ok", |(_, code)| code);
+                metrics.answered(waiting.verb, code, waiting.arrived.elapsed().as_secs_f64());
+                waiting.answerer.send(reply.answer).instrument(waiting.span).await;
+                drop(waiting.permit);
+            }
+        });
+    }
+
+    /// Refuses commands of which nothing was decided, or nothing is known.
+    fn give_up(&self, commands: Vec<Box<Waiting>>, refusal: &Refusal) {
+        let encoded = reply::refusal(refusal);
+        for waiting in commands {
+            if let Some(receipt) = waiting.receipt {
+                self.shared.dispatcher.decided(receipt, false);
+            }
+            self.shared.metrics.answered(waiting.verb, refusal.code(), waiting.arrived.elapsed().as_secs_f64());
+            let trace = waiting.request.trace.clone();
+            let answer = Answer { encoded: encoded.clone(), is_replay: false, trace };
+            tokio::spawn(async move {
+                waiting.answerer.send_undecided(answer).await;
+                drop(waiting.permit);
+            });
+        }
+    }
+
+    fn set_marks(&mut self, locked: &mut Locked, marks: Vec<(DuePage, Option<DueMark>)>) {
+        for (page, mark) in marks {
+            if let (Some((_, slot)), Some(mark)) = (locked.iter_mut().find(|(lane, _)| *lane == page.lane), mark) {
+                slot.set_mark(mark);
+            }
+            if page.is_full {
+                self.behind.insert(page.lane);
+            }
+            if let Some(first) = page.due.first() {
+                let lateness = (clock::now() - first.due_at).as_seconds_f64().max(0.0);
+                self.shared.metrics.ticked(page.due.len(), lateness);
+            }
+        }
+    }
+}
+
+/// What has to be read for a batch. The clock gets at most a quarter of it, so that commands are served.
+fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wants {
+    let limit = u32::try_from(batch_max / 4 / batch.ticks.len().max(1)).unwrap_or(u32::MAX).max(16);
+    let due = |(lane, slot): &(Lane, _)| {
+        let slot: &tokio::sync::OwnedMutexGuard<super::lanes::Slot> = slot;
+        DueWant { lane: *lane, after: slot.mark(), limit }
+    };
+    Wants {
+        lanes,
+        holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
+        locks: batch.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
+        receipts: batch.commands.iter().filter_map(|waiting| waiting.receipt).collect(),
+        due: locked.iter().filter(|(lane, _)| batch.ticks.contains(*lane)).map(due).collect(),
+    }
+}
+
+/// Each page of due holds, and up to where the lane has been searched once they are carried out.
+fn due_marks(decided: &Decided) -> Vec<(DuePage, Option<DueMark>)> {
+    let end = |now: Moment| DueMark { due_at: now, is_start: true, id: last_id() };
+    let mark = |page: &DuePage| match page.is_full {
+        true => page.due.last().copied(),
+        false => decided.changes.heads.get(&page.lane).map(|head| end(head.now)),
+    };
+    decided.due.iter().map(|page| (DuePage::clone(page), mark(page))).collect()
+}
+
+/// Greater than every id: a mark with it lies behind all holds that are due at its instant.
+fn last_id() -> crate::domain::id::HoldId {
+    crate::domain::id::HoldId::from_uuid(uuid::Uuid::max())
+}
+
+fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, crate::store::lane::CachedLane>) {
+    for (lane, slot) in locked {
+        slot.cached = lanes.remove(lane);
+    }
+}
+
+fn why(error: &CommitError) -> &'static str {
+    match error {
+        CommitError::ReceiptTaken => "receipt_taken",
+        CommitError::Refused(_) => "refused",
+        CommitError::Lost(_) => "lost",
+        CommitError::Unknown(_) => "unknown",
+    }
+}
+
+/// An error with its cause, in one line.
+fn full(error: &StoreError) -> String {
+    format!("{error}: {}", error.source)
+}

@@ -1,0 +1,151 @@
+//! Reads: no lane is locked, nothing is written. What is due is applied to what was read before it is shown.
+
+use crate::domain::command::{Check, Command, InstanceKind, List, Page, Query, SortBy};
+use crate::domain::hold::{Hold, Kind};
+use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
+use crate::domain::outcome::Refusal;
+use crate::domain::resource::LockName;
+use crate::domain::tick::as_of;
+use crate::store::StoreError;
+use crate::store::query::Reader;
+use crate::wire::reply::{self, Encoded};
+
+use super::answer::fits;
+use super::decided::stored;
+use super::intake::kind_is_taken;
+
+/// Answers queries from the database.
+#[derive(Clone, Debug)]
+pub struct Queries {
+    pub reader: Reader,
+    /// The server's `max_payload`, bytes.
+    pub payload_bytes_max: usize,
+}
+
+impl Queries {
+    /// The answer, and whether it is the stored one of an earlier command.
+    pub async fn answer(&self, tenant: Option<&Tenant>, query: Query) -> (Encoded, bool) {
+        let answer = match (tenant, query) {
+            (Some(tenant), Query::Receipt(key)) => return self.receipt(tenant, &key).await,
+            (Some(tenant), Query::Get(id)) => self.get(tenant, id).await,
+            (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
+            (Some(tenant), Query::Check(check)) => self.check(tenant, check).await,
+            (Some(tenant), Query::Verify { resource, fencing_token }) => {
+                self.verify(tenant, resource, fencing_token).await
+            }
+            (_, Query::PoolGet(name)) => self.pool(&name).await,
+            (_, Query::PoolList(page)) => self.pools(page).await,
+            (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
+        };
+        (settled(answer), false)
+    }
+
+    async fn receipt(&self, tenant: &Tenant, key: &IdempotencyKey) -> (Encoded, bool) {
+        match self.reader.receipt(ReceiptId::of(Some(tenant), key)).await {
+            Ok(Some(receipt)) => (stored(&receipt), true),
+            Ok(None) => (reply::refusal(&Refusal::NotFound), false),
+            Err(error) => (settled(Err(error)), false),
+        }
+    }
+
+    async fn get(&self, tenant: &Tenant, id: HoldId) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (hold, now) = self.reader.hold(tenant, id).await?;
+        let hold = hold.filter(|hold| hold.kind() == Kind::Reservation);
+        Ok(hold.map(|hold| reply::reservation(&as_of(hold, now))).ok_or(Refusal::NotFound))
+    }
+
+    /// A page whose reply would not fit into one message is cut, and says that there is more.
+    async fn list(&self, tenant: &Tenant, list: List) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (holds, mut has_more, now) = self.reader.list(tenant, &list).await?;
+        let mut holds: Vec<Hold> = holds.into_iter().map(|hold| as_of(hold, now)).collect();
+        loop {
+            let encoded = reply::reservations(&holds, has_more, list.sort_by == SortBy::Status);
+            if holds.len() <= 1 || fits(encoded.body.len(), self.payload_bytes_max) {
+                return Ok(Ok(encoded));
+            }
+            holds.truncate(holds.len() / 2);
+            has_more = true;
+        }
+    }
+
+    async fn check(&self, tenant: &Tenant, check: Check) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let holders = self.holders(tenant, &check.resources).await?;
+        let resources: Vec<(ResourceName, Option<Hold>)> = check.resources.into_iter().zip(holders).collect();
+        Ok(Ok(reply::check(&resources, check.is_many)))
+    }
+
+    async fn verify(
+        &self,
+        tenant: &Tenant,
+        resource: ResourceName,
+        fencing_token: i64,
+    ) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let holders = self.holders(tenant, &[resource]).await?;
+        let holder = holders.first().and_then(Option::as_ref);
+        let current = holder.and_then(Hold::lock).map(|lock| lock.fencing_token);
+        Ok(Ok(reply::verify(fencing_token, current)))
+    }
+
+    /// Who holds each of these locks at the database's time.
+    async fn holders(&self, tenant: &Tenant, resources: &[ResourceName]) -> Result<Vec<Option<Hold>>, StoreError> {
+        let name = |resource: &ResourceName| LockName { tenant: tenant.clone(), resource: resource.clone() };
+        let names: Vec<LockName> = resources.iter().map(name).collect();
+        let (holds, now) = self.reader.locks(&names).await?;
+        let live: std::collections::BTreeMap<LockName, Hold> = holds
+            .into_iter()
+            .map(|hold| as_of(hold, now))
+            .filter(|hold| !hold.status.is_terminal())
+            .filter_map(|hold| Some((hold.lock_name()?, hold)))
+            .collect();
+        Ok(names.iter().map(|name| live.get(name).cloned()).collect())
+    }
+
+    async fn pool(&self, name: &PoolName) -> Result<Result<Encoded, Refusal>, StoreError> {
+        Ok(self.reader.pool(name).await?.map(|pool| reply::pool(&pool)).ok_or(Refusal::UnknownPool))
+    }
+
+    async fn pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (pools, has_more) = self.reader.pools(&page).await?;
+        Ok(Ok(reply::pools(&pools, has_more)))
+    }
+
+    /// Fills in the pool of a reservation by kind, and refuses a second pool of one kind.
+    pub async fn find_pool(&self, command: &mut Command) -> Result<(), Refusal> {
+        match command {
+            Command::Reserve(reserve) => {
+                if let Some(kind) = &reserve.wanted_kind {
+                    reserve.pool = self.pool_of_kind(kind).await?;
+                }
+                Ok(()) // where none is found the command is decided all the same: its key may have an answer
+            }
+            Command::PoolPut(put) => {
+                let (Some(instance_type), Some(region)) = (put.instance_type.clone(), put.region.clone()) else {
+                    return Ok(());
+                };
+                match self.pool_of_kind(&InstanceKind { instance_type, region }).await? {
+                    Some(other) if other != put.pool => Err(kind_is_taken()),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, Refusal> {
+        self.reader.pool_of_kind(kind).await.map_err(|error| {
+            tracing::warn!(%error, cause = %error.source, "could not look up a pool");
+            Refusal::Unavailable
+        })
+    }
+}
+
+fn settled(answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
+    match answer {
+        Ok(Ok(encoded)) => encoded,
+        Ok(Err(refusal)) => reply::refusal(&refusal),
+        Err(error) => {
+            tracing::warn!(%error, cause = %error.source, "could not answer a query");
+            reply::refusal(&Refusal::Unavailable)
+        }
+    }
+}

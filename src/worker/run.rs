@@ -1,0 +1,287 @@
+//! One worker from start to stop: the servers are checked, the tasks started, and on `stop` everything in hand is
+//! decided and answered before it returns.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dispatch::Dispatcher;
+use super::intake::Intake;
+use super::lanes::Lanes;
+use super::pipeline::{Decider, Shared};
+use super::reader::Queries;
+use super::{service, streams, submit};
+use crate::config::WorkerConfig;
+use crate::domain::id::LANES;
+use crate::health;
+use crate::relay::Relay;
+use crate::store::StoreError;
+use crate::store::journal::Journal;
+use crate::store::query::Reader;
+use crate::store::start::{Database, UnfitDatabase};
+use crate::telemetry::Metrics;
+use crate::ticker::{self, Alarm};
+use crate::wire::subject::Subjects;
+
+/// Between two looks whether Postgres is back.
+const PROBE_DELAY: Duration = Duration::from_millis(250);
+/// How long a stopping worker waits for what it has in hand.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Between two rounds of removing what has been kept long enough.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Most rows of a kind that one round of it removes.
+const SWEEP_ROWS_MAX: u32 = 10_000;
+
+/// Why a worker stopped, other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Unfit(#[from] UnfitDatabase),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Streams(#[from] streams::UnfitStreams),
+    #[error("could not read the NATS credentials")]
+    Credentials(#[source] std::io::Error),
+    #[error("could not connect to NATS")]
+    Nats(#[source] async_nats::ConnectError),
+    #[error("could not serve requests")]
+    Service(#[source] async_nats::Error),
+    #[error("a decider failed; what it had in hand is answered by the worker that is asked next")]
+    Decider,
+    #[error("the subject root is not [a-z0-9][a-z0-9_-]{{0,31}}")]
+    SubjectRoot,
+    #[error("could not listen on {address} for health and metrics")]
+    Http {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Where a worker's health is served, while it takes requests; `None` while it does not.
+pub type Readiness = watch::Sender<Option<SocketAddr>>;
+
+/// Runs a worker until `stop` is cancelled (or it cannot start): checks the servers, then serves, ticks and relays.
+/// On `stop` it takes no more, decides what is in hand, answers it, and returns.
+pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationToken) -> Result<(), WorkerError> {
+    let subjects = Subjects::new(&config.subject_root).ok_or(WorkerError::SubjectRoot)?;
+    let database = Database::connect(&config.database_url, config.readers).await?;
+    database.check().await?;
+    let metrics = Metrics::new();
+    let client = connect(&config, &metrics).await?;
+    streams::prepare(&client, &subjects).await?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let health_stop = CancellationToken::new();
+    let health = health::serve(config.http_addr, metrics.clone(), ready.clone(), health_stop.clone());
+    let address = config.http_addr;
+    let (address, health) = health.await.map_err(|source| WorkerError::Http { address, source })?;
+    let worker = Worker::start(&config, subjects, database, client, metrics);
+    tracing::info!(%address, root = config.subject_root, "serving");
+    let set_ready = |is_ready: bool| {
+        ready.store(is_ready, Ordering::Relaxed);
+        readiness.send_replace(is_ready.then_some(address));
+    };
+    let served = worker.serve(&config, &set_ready, &stop).await;
+    worker.drain(&config).await;
+    health_stop.cancel();
+    let _ = health.await; // it has nothing to say that its log has not said
+    served
+}
+
+async fn connect(config: &WorkerConfig, metrics: &Metrics) -> Result<async_nats::Client, WorkerError> {
+    let metrics = metrics.clone();
+    let options = async_nats::ConnectOptions::new().name("berth worker").event_callback(move |event| {
+        let metrics = metrics.clone();
+        async move {
+            match event {
+                async_nats::Event::SlowConsumer(_) => metrics.slow_consumer(),
+                event => tracing::info!(%event, "NATS"),
+            }
+        }
+    });
+    let options = match &config.nats_creds {
+        Some(path) => options.credentials_file(path).await.map_err(WorkerError::Credentials)?,
+        None => options,
+    };
+    let servers: Vec<String> = config.nats_url.split(',').map(str::to_owned).collect();
+    options.connect(servers).await.map_err(WorkerError::Nats)
+}
+
+/// The running parts of a worker, apart from what takes requests.
+struct Worker {
+    client: async_nats::Client,
+    database: Database,
+    intake: Intake,
+    is_up: watch::Sender<bool>,
+    /// Ends the deciders' neighbours: relay, ticker, sweeper.
+    background_stop: CancellationToken,
+    background: TaskTracker,
+    deciders_stop: CancellationToken,
+    /// A decider has panicked: its lanes would never be served again.
+    failed: CancellationToken,
+    deciders: Vec<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(
+        config: &WorkerConfig,
+        subjects: Subjects,
+        database: Database,
+        client: async_nats::Client,
+        metrics: Metrics,
+    ) -> Worker {
+        let in_flight_max = config.in_flight_max as usize;
+        let (dispatcher, queues) =
+            Dispatcher::new(usize::from(config.deciders), in_flight_max + 16 * usize::from(LANES));
+        let (journal_grew, backlog) = (Arc::new(Notify::new()), Arc::new(AtomicI64::new(0)));
+        let (is_up, alarm) = (watch::Sender::new(true), Alarm::default());
+        let shared = Shared {
+            database: database.clone(),
+            lanes: Lanes::new(),
+            dispatcher: dispatcher.clone(),
+            metrics: metrics.clone(),
+            alarm: alarm.clone(),
+            journal_grew: journal_grew.clone(),
+            is_up: is_up.clone(),
+            batch_max: config.batch_max as usize,
+        };
+        let deciders_stop = CancellationToken::new();
+        let failed = CancellationToken::new();
+        let decide = |queue| {
+            let (decider, guard) = (Decider::new(shared.clone(), queue), failed.clone().drop_guard());
+            let stop = deciders_stop.clone();
+            tokio::spawn(async move {
+                decider.run(stop).await;
+                guard.disarm(); // a panic drops it armed
+            })
+        };
+        let deciders = queues.into_iter().map(decide).collect();
+        let reader = Reader::new(database.clone());
+        let relay = Relay {
+            client: client.clone(),
+            subjects: subjects.clone(),
+            journal: Journal::new(database.clone()),
+            metrics: metrics.clone(),
+            wake: journal_grew,
+            backlog: backlog.clone(),
+        };
+        let intake = Intake {
+            subjects,
+            queries: Queries { reader: reader.clone(), payload_bytes_max: client.max_payload() },
+            dispatcher: dispatcher.clone(),
+            metrics,
+            in_hand: Arc::new(Semaphore::new(in_flight_max)),
+            backlog,
+            backlog_max: i64::from(config.backlog_max),
+        };
+        let worker = Worker {
+            client,
+            deciders,
+            deciders_stop: deciders_stop.clone(),
+            failed,
+            intake,
+            is_up,
+            background_stop: CancellationToken::new(),
+            background: TaskTracker::new(),
+            database: database.clone(),
+        };
+        let stop = &worker.background_stop;
+        worker.background.spawn(relay.run(stop.clone()));
+        worker.background.spawn(ticker::run(alarm, reader, move |lane| dispatcher.tick(lane), stop.clone()));
+        worker.background.spawn(sweep(database, config.clone(), stop.clone()));
+        worker
+    }
+
+    /// Takes requests until `stop`, except while Postgres can't be reached: a worker that answers `unavailable` would
+    /// answer fastest, and drain the queue group.
+    async fn serve(
+        &self,
+        config: &WorkerConfig,
+        set_ready: &(impl Fn(bool) + Sync),
+        stop: &CancellationToken,
+    ) -> Result<(), WorkerError> {
+        let mut is_up = self.is_up.subscribe();
+        while !stop.is_cancelled() {
+            let round = stop.child_token();
+            let submitted =
+                submit::serve(jetstream::new(self.client.clone()), self.intake.clone(), round.child_token());
+            let inboxes = &config.inbox_prefixes;
+            let requests = service::serve(&self.client, &self.intake, inboxes, || set_ready(true), round.child_token());
+            let watched = async {
+                tokio::select! {
+                    _ = is_up.wait_for(|is_up| !is_up) => (),
+                    () = stop.cancelled() => (),
+                    () = self.failed.cancelled() => (),
+                }
+                set_ready(false);
+                round.cancel();
+            };
+            let ((), served, ()) = tokio::join!(submitted, requests, watched);
+            served.map_err(WorkerError::Service)?;
+            if self.failed.is_cancelled() {
+                return Err(WorkerError::Decider);
+            }
+            self.wait_for_database(stop).await;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_database(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() && !*self.is_up.borrow() {
+            match self.database.check().await {
+                Ok(()) => {
+                    tracing::info!("Postgres is back");
+                    self.is_up.send_replace(true);
+                }
+                Err(error) => tracing::warn!(%error, "not serving: Postgres can't be reached"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PROBE_DELAY) => (),
+                () = stop.cancelled() => (),
+            }
+        }
+    }
+
+    /// Waits until everything in hand is answered, then ends the tasks.
+    async fn drain(self, config: &WorkerConfig) {
+        let all_answered = self.intake.in_hand.acquire_many(config.in_flight_max);
+        if tokio::time::timeout(DRAIN_MAX, all_answered).await.is_err() {
+            tracing::warn!("stopping with requests unanswered: their senders ask again with their keys");
+        }
+        self.background_stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.deciders_stop.cancel();
+        for decider in self.deciders {
+            if let Err(error) = decider.await {
+                tracing::error!(%error, "a decider failed");
+            }
+        }
+        if let Err(error) = self.client.flush().await {
+            tracing::warn!(%error, "could not flush the last answers");
+        }
+    }
+}
+
+/// Removes what has been kept long enough, a little at a time.
+async fn sweep(database: Database, config: WorkerConfig, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match database.sweep(config.receipts_kept, config.journal_kept, SWEEP_ROWS_MAX).await {
+            Ok(swept) if swept.receipts.max(swept.batches).max(swept.journal) > 0 => continue,
+            Ok(_) => (),
+            Err(error) => tracing::warn!(%error, cause = %error.source, "could not remove what is old"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => (),
+            () = stop.cancelled() => (),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! One key, one effect, one answer.
+
+use serde_json::json;
+
+use crate::harness::{Berth, hours_from_now, seconds_from_now, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_identical_keys_at_once_have_one_effect_and_equal_answers() {
+    let berth = Berth::with_workers(2).await;
+    berth.admin("pool_put", json!({"pool": "gpu", "capacity": 100})).await.ok();
+    let body = json!({"pool": "gpu", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    let replies = futures::future::join_all((0..50).map(|_| berth.ask_with_key("reserve", "once", body.clone()))).await;
+    let first = &replies[0];
+    assert_eq!(first.code(), "ok", "{}", first.body);
+    assert!(replies.iter().all(|reply| reply.bytes == first.bytes));
+    assert_eq!(replies.iter().filter(|reply| !reply.is_replay()).count(), 1);
+    let holds: i64 = sqlx::query_scalar("select count(*) from hold").fetch_one(&berth.sql().await).await.unwrap();
+    assert_eq!(holds, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_on_two_pools_at_two_workers_has_one_effect() {
+    let berth = Berth::with_workers(2).await;
+    for pool in 0..8 {
+        berth.admin("pool_put", json!({"pool": format!("p{pool}"), "capacity": 100})).await.ok();
+    }
+    for round in 0..10 {
+        let ask = |pool: u32| {
+            let (start, end) = (hours_from_now(1), hours_from_now(2));
+            let body = json!({"pool": format!("p{pool}"), "start_time": start, "end_time": end, "quantity": 1});
+            berth.ask_with_key("reserve", if round < 0 { "" } else { "shared" }, body)
+        };
+        let replies = futures::future::join_all((0..8).map(ask)).await;
+        let conflicts = replies.iter().filter(|reply| reply.code() == "idempotency_key_conflict").count();
+        let fresh = replies.iter().filter(|reply| reply.code() == "ok" && !reply.is_replay()).count();
+        assert_eq!((fresh, conflicts), (usize::from(round == 0), 7), "round {round}");
+    }
+    let holds: i64 = sqlx::query_scalar("select count(*) from hold").fetch_one(&berth.sql().await).await.unwrap();
+    assert_eq!(holds, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_meaning_under_the_same_key_names_the_field_that_differs() {
+    let berth = Berth::start().await;
+    berth.admin("pool_put", json!({"pool": "gpu", "capacity": 100})).await.ok();
+    let (start, end) = (hours_from_now(1), hours_from_now(2));
+    let body = json!({"pool": "gpu", "start_time": start, "end_time": end, "quantity": 1});
+    let first = berth.ask_with_key("reserve", "k", body.clone()).await;
+    let same = format!(
+        r#" {{"quantity":1,"end_time":"{}","pool":"gpu","name":null,"start_time":"{start}"}}"#,
+        end.replace('Z', "+00:00")
+    );
+    let replayed = berth.ask_as("acme", "reserve", &[("Idempotency-Key", "k")], &same).await;
+    assert!(replayed.is_replay());
+    assert_eq!(replayed.bytes, first.bytes);
+    let other = json!({"pool": "gpu", "start_time": start, "end_time": end, "quantity": 2});
+    let details = berth.ask_with_key("reserve", "k", other).await.refused("idempotency_key_conflict");
+    assert_eq!(details["field"], "quantity");
+    let id = first.ok()["reservation_id"].clone();
+    let details = berth.ask_with_key("cancel", "k", json!({"reservation_id": id})).await;
+    assert_eq!(details.refused("idempotency_key_conflict")["field"], "verb");
+    let stranger = berth.ask_as("other", "reserve", &[("Idempotency-Key", "k")], &body.to_string()).await;
+    assert!(!stranger.is_replay(), "keys are each tenant's own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_success_long_after_its_window_is_that_success() {
+    let berth = Berth::start().await;
+    berth.pool("short", 1).await;
+    let mut events = berth.events().await;
+    let body =
+        json!({"pool": "short", "start_time": seconds_from_now(1), "end_time": seconds_from_now(2), "quantity": 1});
+    let first = berth.ask_with_key("reserve", "k", body.clone()).await;
+    assert_eq!(first.code(), "ok", "{}", first.body);
+    while within("the end", events.next()).await.kind() != "ended" {}
+    let again = berth.ask_with_key("reserve", "k", body.clone()).await;
+    assert!(again.is_replay());
+    assert_eq!(again.bytes, first.bytes);
+    berth.ask("reserve", body).await.refused("lead_time_violation");
+    let receipt = berth.ask("receipt", json!({"idempotency_key": "k"})).await;
+    assert_eq!(receipt.bytes, first.bytes);
+    berth.ask("receipt", json!({"idempotency_key": "unused"})).await.refused("not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_was_decided_is_the_answer_to_its_key() {
+    let berth = Berth::start().await;
+    berth.admin("pool_put", json!({"pool": "gpu", "capacity": 1})).await.ok();
+    let body = json!({"pool": "gpu", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    let first = berth.ask("reserve", body.clone()).await.ok();
+    let refused = berth.ask_with_key("reserve", "k", body.clone()).await;
+    assert_eq!(refused.code(), "insufficient_capacity");
+    berth.ask("cancel", json!({"reservation_id": first["reservation_id"]})).await.ok();
+    let again = berth.ask_with_key("reserve", "k", body.clone()).await;
+    assert!(again.is_replay());
+    assert_eq!(again.bytes, refused.bytes);
+    let unknown =
+        json!({"pool": "later", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    berth.ask_with_key("reserve", "k2", unknown.clone()).await.refused("unknown_pool");
+    berth.admin("pool_put", json!({"pool": "later", "capacity": 1})).await.ok();
+    berth.ask_with_key("reserve", "k2", unknown).await.ok();
+}

@@ -1,0 +1,9 @@
+//! The whole of berth against a real Postgres and a real nats-server, which this run starts for itself. Each test has
+//! a database and a subject space of its own.
+
+mod harness;
+mod idempotency;
+mod lifecycle;
+mod locks;
+mod reservations;
+mod tap;
