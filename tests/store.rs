@@ -1,0 +1,15 @@
+//! The store against a real Postgres: `BERTH_TEST_POSTGRES` is the URL of one, of a role that may make databases.
+//! Each test has a database of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "store/batches.rs"]
+mod batches;
+#[path = "store/rows.rs"]
+mod rows;
+#[path = "store/settle.rs"]
+mod settle;
+#[path = "store/start.rs"]
+mod start;
+#[path = "store/support.rs"]
+mod support;

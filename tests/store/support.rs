@@ -1,0 +1,227 @@
+//! A database for each test, holds and pools to fill it with, and batches to write them.
+
+use std::collections::BTreeMap;
+
+use berth::clock;
+use berth::domain::event::EventType;
+use berth::domain::hold::{Claim, Hold, Lock, Opaque, Reservation, Status, Units};
+use berth::domain::id::{
+    Entropy, HoldId, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType, Tenant,
+};
+use berth::domain::resource::{Capacity, LockName, Policy, Pool};
+use berth::domain::state::{Cause, Changes, LaneState, State};
+use berth::domain::window::{Instant, Interval};
+use berth::store::batch::{Receipt, Wants};
+use berth::store::lane::CachedLane;
+use berth::store::start::Database;
+use berth::store::{BatchId, CommitError, Loaded, Session, Writes};
+use chrono::TimeDelta;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+
+pub type Cache = BTreeMap<Lane, CachedLane>;
+
+fn database_url() -> String {
+    std::env::var("BERTH_TEST_POSTGRES").expect("BERTH_TEST_POSTGRES is the URL of a Postgres for tests")
+}
+
+/// The URL of a new, empty database.
+pub async fn empty_database() -> String {
+    let admin_url = database_url();
+    let name = format!("berth_{}", clock::random_uuid().simple());
+    let mut admin = PgConnection::connect(&admin_url).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let (server, _) = admin_url.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}
+
+pub async fn database() -> Database {
+    let database = Database::connect(&empty_database().await, 5).await.unwrap();
+    database.migrate().await.unwrap();
+    database
+}
+
+/// Runs statements that the test makes up.
+pub async fn execute(database: &Database, text: impl Into<String>) {
+    database.pool().execute(AssertSqlSafe(text.into())).await.unwrap();
+}
+
+pub async fn count(database: &Database, text: &str) -> i64 {
+    database.pool().fetch_one(AssertSqlSafe(text.to_owned())).await.unwrap().get(0)
+}
+
+/// Returns once so many backends of this database wait for a lock of another.
+pub async fn until_waiting(database: &Database, backends: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while count(database, waiting).await < backends {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub fn tenant() -> Tenant {
+    Tenant::parse("acme").unwrap()
+}
+
+pub fn pool_name(name: &str) -> PoolName {
+    PoolName::parse(name).unwrap()
+}
+
+pub fn label(text: &str) -> Label {
+    Label::parse(text).unwrap()
+}
+
+pub fn json(text: &str) -> Option<Opaque> {
+    Some(Opaque::new(text))
+}
+
+pub fn at(text: &str) -> Instant {
+    text.parse().unwrap()
+}
+
+pub fn hours(count: i64) -> TimeDelta {
+    TimeDelta::hours(count)
+}
+
+pub fn new_id(lane: Lane) -> HoldId {
+    HoldId::mint(clock::now(), lane, &clock::entropy())
+}
+
+/// The `number`th id of those that were minted in the order of `number`.
+pub fn id_of(lane: Lane, number: i64) -> HoldId {
+    HoldId::mint(at("2026-01-01T00:00:00Z") + TimeDelta::seconds(number), lane, &Entropy::new([7; 32]))
+}
+
+pub fn pool(name: &str, units: u32) -> Pool {
+    Pool {
+        name: pool_name(name),
+        version: 1,
+        capacity: Capacity::Constant(units),
+        instance_type: None,
+        region: None,
+        policy: Policy::default(),
+        offers: Vec::new(),
+        instance_spec: None,
+        tags: None,
+    }
+}
+
+/// A reservation of `quantity` units of a pool over one window, as it is before its first event.
+pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, to: Instant, quantity: u32) -> Hold {
+    let reservation = Reservation {
+        pool: pool.clone(),
+        name: None,
+        instance_type: None,
+        region: None,
+        intervals: vec![Interval { start: from, end: to, quantity }],
+        units: Units::default(),
+        units_bound: 0,
+        launch_specification: None,
+        tags: None,
+        offer_key: label("standard"),
+        unit_price_cents: 0,
+        return_buyback_price_cents: 0,
+        pause_buyback_price_cents: 0,
+        total_price_cents: 0,
+        start_time: from,
+        end_time: to,
+        quantity,
+    };
+    Hold { status, claim: Claim::Reservation(reservation), ..bare(id) }
+}
+
+pub fn lock(resource: &str, expires_at: Option<Instant>) -> Hold {
+    let name = lock_name(resource);
+    let lock = Lock {
+        requester: Requester::parse("me").unwrap(),
+        resource: name.resource.clone(),
+        resource_type: ResourceType::parse("UserDefined").unwrap(),
+        release_token: clock::random_uuid(),
+        fencing_token: 1,
+    };
+    Hold { status: Status::Active, expires_at, claim: Claim::Lock(lock), ..bare(new_id(name.lane())) }
+}
+
+fn bare(id: HoldId) -> Hold {
+    Hold {
+        id,
+        tenant: tenant(),
+        status: Status::Active,
+        end_reason: None,
+        version: 0,
+        created_at: at("2026-01-01T00:00:00.000001Z"),
+        created_by: None,
+        deactivated_at: None,
+        expires_at: None,
+        claim: Claim::Lock(Lock {
+            requester: Requester::parse("me").unwrap(),
+            resource: ResourceName::parse("r").unwrap(),
+            resource_type: ResourceType::parse("T").unwrap(),
+            release_token: id.uuid(),
+            fencing_token: 1,
+        }),
+    }
+}
+
+pub fn lock_name(resource: &str) -> LockName {
+    LockName { tenant: tenant(), resource: ResourceName::parse(resource).unwrap() }
+}
+
+pub fn batch() -> BatchId {
+    BatchId(clock::random_uuid())
+}
+
+pub fn lanes(lanes: impl IntoIterator<Item = Lane>) -> Wants {
+    Wants { lanes: LaneSet::from_iter(lanes), ..Wants::default() }
+}
+
+pub fn all_lanes() -> Wants {
+    lanes(Lane::all())
+}
+
+/// The state that a batch decides upon.
+pub fn state(loaded: Loaded) -> State {
+    let lanes: BTreeMap<Lane, LaneState> =
+        loaded.lanes.into_iter().map(|(lane, cached)| (lane, cached.state)).collect();
+    let mut state = State::new(lanes);
+    loaded.holds.into_iter().for_each(|hold| state.load(hold));
+    state
+}
+
+/// One change to a state as it stands: the next version of a hold.
+pub fn record(state: &mut State, hold: Hold, event_type: EventType) -> Hold {
+    let effective_at = state.now(hold.id.lane()).unwrap();
+    state.record(hold, event_type, effective_at, &Cause::clock())
+}
+
+pub async fn commit(session: &mut Session, batch: BatchId, changes: &Changes) -> Result<(), CommitError> {
+    commit_with(session, batch, changes, &[]).await
+}
+
+pub async fn commit_with(
+    session: &mut Session,
+    batch: BatchId,
+    changes: &Changes,
+    receipts: &[Receipt],
+) -> Result<(), CommitError> {
+    let payload = |event: &berth::domain::event::Event| format!("{}:{}", event.lane.number(), event.seq).into_bytes();
+    let payloads: Vec<Vec<u8>> = changes.events.iter().map(payload).collect();
+    session.commit(batch, &Writes { changes, payloads: &payloads, receipts }).await
+}
+
+/// One batch from begin to commit on a session with no cache. Gives what is then known of the lanes.
+pub async fn transact(session: &mut Session, wants: &Wants, decide: impl FnOnce(&mut State)) -> Cache {
+    let batch = batch();
+    let loaded = session.open(batch, wants, Cache::new()).await.unwrap();
+    let versions: BTreeMap<Lane, i64> =
+        loaded.lanes.iter().map(|(lane, cached)| (*lane, cached.pools_version)).collect();
+    let mut state = state(loaded);
+    decide(&mut state);
+    let decided = state.finish();
+    commit(session, batch, &decided.changes).await.unwrap();
+    let changed = |lane| decided.changes.pools.iter().any(|pool| pool.lane() == lane);
+    let known = |(lane, state)| {
+        let pools_version = versions[&lane] + i64::from(changed(lane));
+        (lane, CachedLane { last_batch: Some(batch.0), pools_version, state })
+    };
+    decided.lanes.into_iter().map(known).collect()
+}
