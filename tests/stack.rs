@@ -1,4 +1,5 @@
 //! The stack that `berth dev` and the other tests run on, with real servers.
+#![allow(clippy::unwrap_used)] // clippy spares only the tests themselves, not what they call
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -37,7 +37,8 @@ pub async fn serve(
         let endpoint = builder.add(intake.subjects.service(verb)).await?;
         endpoints.spawn(serve_verb(endpoint, verb, intake.clone(), inboxes.clone(), stop.clone()));
     }
-    client.flush().await?;
+    // The server takes one connection's words in order: once it has passed this on, it knows every subscription.
+    client.request(format!("$SRV.PING.{root}.{}", service.info().await.id), Default::default()).await?;
     subscribed();
     while endpoints.join_next().await.is_some() {}
     service.stop().await

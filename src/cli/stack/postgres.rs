@@ -178,7 +178,7 @@ impl Postgres {
     pub(super) fn says_ready(&self, pid: u32) -> bool {
         let text = fs::read_to_string(self.pid_file()).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
-        lines.next() == Some(&pid.to_string()) && lines.last() == Some("ready")
+        lines.next() == Some(&pid.to_string()) && lines.next_back() == Some("ready")
     }
 
     /// Removes the pid file of a server that is gone: its number may be another process's by now, and Postgres would
