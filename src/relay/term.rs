@@ -172,27 +172,21 @@ impl<'a> Term<'a> {
         cursors.iter().map(|(lane, seq)| (*lane, *seq)).filter(|(lane, _)| !self.stuck.contains(*lane)).collect()
     }
 
-    /// Takes out what must not be published: an event that is too large, one that does not follow its lane's last,
-    /// and everything behind it in its lane. None of the three can be while the limits on requests hold (512 KiB, and
-    /// an event says no more than its request did) and the journal is gapless; but a gap in the stream would never
-    /// show, and a lane that stands still does.
+    /// Takes out an event that is too large, and everything behind it in its lane. There is none while requests are
+    /// at most 512 KiB ([`crate::wire::request::PAYLOAD_MAX`]) and the server's `max_payload` is its default of
+    /// 1 MiB; but a gap in the stream would never show, and a lane that stands still does.
     fn admit(&mut self, page: Vec<Entry>) -> Vec<Entry> {
-        let mut ends = self.cursors.clone();
         let mut admitted = Vec::with_capacity(page.len());
         for entry in page {
             if self.stuck.contains(entry.lane) {
                 continue;
             }
-            let end = ends.entry(entry.lane).or_default();
-            let follows = entry.seq == *end + 1;
-            if follows && self.stream.takes(&entry.payload) {
-                *end = entry.seq;
+            if self.stream.takes(&entry.payload) {
                 admitted.push(entry);
                 continue;
             }
             let (lane, seq, bytes) = (entry.lane.number(), entry.seq, entry.payload.len());
-            let why = if follows { "it is larger than the server's max_payload" } else { "the journal has a gap" };
-            tracing::error!(lane, seq, bytes, why, "an event cannot be published; its lane is held");
+            tracing::error!(lane, seq, bytes, "an event is larger than the server's max_payload; its lane is held");
             self.stuck.insert(entry.lane);
         }
         admitted

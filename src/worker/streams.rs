@@ -165,7 +165,8 @@ async fn make_or_check(context: &Context, wanted: Config) -> Result<(), UnfitStr
         return check(&found, &wanted);
     }
     for subject in &wanted.subjects {
-        if let Some(stream) = overlapping(context, subject).await? {
+        // Its own name: another worker has made it just now.
+        if let Some(stream) = overlapping(context, subject).await?.filter(|stream| *stream != wanted.name) {
             let found = format!("subjects that overlap with {subject}");
             let needed = format!("them in {} alone", wanted.name);
             return Err(UnfitStreams::Setting { stream, setting: "subjects", found, needed });

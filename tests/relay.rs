@@ -1,0 +1,492 @@
+//! The streams and the relay on a real nats-server and a real Postgres. Each test has a database and a subject root of
+//! its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self};
+use berth::cli::stack::{Servers, Stack, StackOptions};
+use berth::relay::Relay;
+use berth::store::journal::Journal;
+use berth::store::start::Database;
+use berth::telemetry::Metrics;
+use berth::wire::subject::Subjects;
+use berth::worker::streams::{UnfitStreams, prepare};
+use futures::StreamExt;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take before it is a failure.
+const LONGEST: Duration = Duration::from_secs(40);
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONGEST, future).await.unwrap_or_else(|_| panic!("{what}: nothing within {LONGEST:?}"))
+}
+
+struct Shared {
+    nats_url: String,
+    create: mpsc::Sender<(String, mpsc::Sender<String>)>,
+}
+
+/// Started by the first test that needs it, on a thread that lives as long as the run; the stack ends with it.
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    let (url_sender, url) = mpsc::channel();
+    let (create, requests) = mpsc::channel::<(String, mpsc::Sender<String>)>();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let stack = runtime.block_on(Stack::start(StackOptions::ephemeral(Servers::find().unwrap()))).unwrap();
+        url_sender.send(stack.nats_url()).unwrap();
+        for (name, reply) in requests {
+            reply.send(runtime.block_on(stack.create_database(&name)).unwrap()).unwrap();
+        }
+    });
+    Shared { nats_url: url.recv().unwrap(), create }
+});
+
+fn fresh_root() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("r{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn connect() -> async_nats::Client {
+    async_nats::connect(&SHARED.nats_url).await.unwrap()
+}
+
+/// A subject root of its own on the shared server.
+async fn space() -> (async_nats::Client, jetstream::Context, Subjects) {
+    let nats = connect().await;
+    (nats.clone(), jetstream::new(nats), Subjects::new(&fresh_root()).unwrap())
+}
+
+// Streams.
+
+#[tokio::test]
+async fn missing_streams_are_made_and_fit_a_second_time() {
+    let (nats, context, subjects) = space().await;
+    prepare(&nats, &subjects).await.unwrap();
+    prepare(&nats, &subjects).await.unwrap();
+    let config = async |name| context.get_stream(subjects.stream(name)).await.unwrap().cached_info().config.clone();
+
+    let submit: Config = config("SUBMIT").await;
+    assert_eq!(submit.subjects, [subjects.submit_all()]);
+    assert_eq!((submit.retention, submit.discard), (RetentionPolicy::WorkQueue, DiscardPolicy::New));
+    assert_eq!(submit.duplicate_window, Duration::from_millis(100));
+    assert!(submit.max_bytes > 0 && submit.max_messages > 0);
+    let result: Config = config("RESULT").await;
+    assert_eq!(result.subjects, [subjects.result_all()]);
+    assert_eq!((result.max_age, result.duplicate_window), (Duration::from_hours(72), Duration::from_mins(2)));
+    let events: Config = config("EVENTS").await;
+    assert_eq!(events.subjects, [subjects.event_all()]);
+    assert!(events.deny_delete && events.deny_purge && events.allow_atomic_publish);
+    assert_eq!((events.max_age, events.duplicate_window), (Duration::ZERO, Duration::from_millis(100)));
+    assert_eq!(events.storage, StorageType::File);
+}
+
+#[tokio::test]
+async fn streams_that_many_workers_make_at_once_fit_them_all() {
+    let (nats, _, subjects) = space().await;
+    let prepared = (0..8).map(|_| prepare(&nats, &subjects));
+    assert!(futures::future::join_all(prepared).await.into_iter().all(|prepared| prepared.is_ok()));
+}
+
+#[tokio::test]
+async fn a_repeated_result_is_stored_once() {
+    let (nats, context, subjects) = space().await;
+    prepare(&nats, &subjects).await.unwrap();
+    for is_repeated in [false, true] {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", "submitted-7");
+        let subject = subjects.result("acme", "reserve");
+        let ack = context.publish_with_headers(subject, headers, "{}".into()).await.unwrap().await.unwrap();
+        assert_eq!(ack.duplicate, is_repeated);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_over_requests_or_wake_ups_is_refused() {
+    for covered in ["ROOT.v1.acme.reserve", "ROOT.v1.*.reserve", "ROOT.admin.v1.>", "*.v1.acme.get", "ROOT.wake.v1"] {
+        let (nats, context, subjects) = space().await;
+        let subject = covered.replace("ROOT", subjects.root());
+        // Another test's root stands in no other one's way.
+        let subject = subject.replace('*', if subject.starts_with('*') { subjects.root() } else { "*" });
+        let name = format!("{}_OTHER", subjects.root());
+        let other = Config { name: name.clone(), subjects: vec![subject], ..Config::default() };
+        context.create_stream(other).await.unwrap();
+        let refused = prepare(&nats, &subjects).await.unwrap_err();
+        assert!(matches!(&refused, UnfitStreams::CoversRequests { stream, .. } if *stream == name), "{refused}");
+        context.delete_stream(&name).await.unwrap();
+        prepare(&nats, &subjects).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_stream_over_the_events_is_named() {
+    let (nats, context, subjects) = space().await;
+    let name = format!("{}_OTHER", subjects.root());
+    let subject = format!("{}.event.>", subjects.root());
+    context.create_stream(Config { name: name.clone(), subjects: vec![subject], ..Config::default() }).await.unwrap();
+    let refused = prepare(&nats, &subjects).await.unwrap_err();
+    let expected = format!("the stream {name} has subjects = subjects that overlap with {}", subjects.event_all());
+    assert!(refused.to_string().starts_with(&expected), "{refused}");
+}
+
+#[tokio::test]
+async fn each_setting_that_would_lose_or_forge_something_is_refused_by_name() {
+    let settings: [(&str, &str, fn(&mut Config)); 10] = [
+        ("EVENTS", "subjects", |config| config.subjects.push(format!("{}.more", config.name))),
+        ("EVENTS", "storage", |config| config.storage = StorageType::Memory),
+        ("EVENTS", "deny_delete", |config| config.deny_delete = false),
+        ("EVENTS", "deny_purge", |config| config.deny_purge = false),
+        ("EVENTS", "allow_atomic", |config| config.allow_atomic_publish = false),
+        ("EVENTS", "max_msgs_per_subject", |config| config.max_messages_per_subject = 5),
+        ("EVENTS", "duplicate_window", |config| config.duplicate_window = Duration::from_secs(120)),
+        ("SUBMIT", "retention", |config| config.retention = RetentionPolicy::Limits),
+        ("SUBMIT", "discard", |config| config.discard = DiscardPolicy::Old),
+        ("RESULT", "duplicate_window", |config| config.duplicate_window = Duration::from_secs(1)),
+    ];
+    for (stream, setting, change) in settings {
+        let (nats, context, subjects) = space().await;
+        prepare(&nats, &subjects).await.unwrap();
+        let name = subjects.stream(stream);
+        let mut config = context.get_stream(&name).await.unwrap().cached_info().config.clone();
+        change(&mut config);
+        context.delete_stream(&name).await.unwrap();
+        context.create_stream(config).await.unwrap();
+        let refused = prepare(&nats, &subjects).await.unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("the stream {name} has {setting} = ")), "{setting}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_jetstream_is_refused_in_words() {
+    let ports = tempfile::tempdir().unwrap();
+    let folder = ports.path().to_str().unwrap();
+    let mut server = std::process::Command::new(Servers::find().unwrap().nats_server)
+        .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = std::io::BufReader::new(server.stderr.take().unwrap());
+    let said = std::io::BufRead::lines(log).map_while(Result::ok);
+    let listens =
+        said.filter_map(|line| line.split_once("client connections on ").map(|(_, address)| address.to_owned()));
+    let address = listens.take(1).next().unwrap();
+    let nats = async_nats::connect(address).await.unwrap();
+    let refused = prepare(&nats, &Subjects::new("berth").unwrap()).await.unwrap_err();
+    assert!(matches!(refused, UnfitStreams::NoJetStream), "{refused}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+// The relay.
+
+/// A journal, its stream, and what has come out so far.
+struct Berth {
+    nats: async_nats::Client,
+    context: jetstream::Context,
+    subjects: Subjects,
+    database_url: String,
+    sql: PgConnection,
+}
+
+/// A relay that runs in this process.
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    wake: Arc<Notify>,
+    metrics: Metrics,
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.cancel();
+        within("a relay's end", self.task).await.unwrap();
+    }
+}
+
+impl Berth {
+    async fn new() -> Berth {
+        let (nats, context, subjects) = space().await;
+        let (sender, url) = mpsc::channel();
+        SHARED.create.send((subjects.root().to_owned(), sender)).unwrap();
+        let database_url = url.recv().unwrap();
+        Database::connect(&database_url, 2).await.unwrap().migrate().await.unwrap();
+        prepare(&nats, &subjects).await.unwrap();
+        let sql = PgConnection::connect(&database_url).await.unwrap();
+        Berth { nats, context, subjects, database_url, sql }
+    }
+
+    /// With connections of its own, as another worker has them.
+    async fn relay(&self) -> Running {
+        let (stop, wake, metrics) = (CancellationToken::new(), Arc::new(Notify::new()), Metrics::new());
+        let relay = Relay {
+            client: connect().await,
+            subjects: self.subjects.clone(),
+            journal: Journal::new(Database::connect(&self.database_url, 3).await.unwrap()),
+            metrics: metrics.clone(),
+            wake: Arc::clone(&wake),
+            backlog: Arc::new(AtomicI64::new(0)),
+        };
+        Running { task: tokio::spawn(relay.run(stop.clone())), stop, wake, metrics }
+    }
+
+    /// Commits `count` more events of each of these lanes, as a batch does.
+    async fn commit(&mut self, lanes: std::ops::Range<i16>, count: i64) {
+        let mut transaction = self.sql.begin().await.unwrap();
+        let append = "insert into journal (lane, seq, hold_id, version, tenant, kind, label, event_type, at, payload) \
+            select lane, seq + number, gen_random_uuid(), 1, 'acme', 'lock', 'UserDefined', 'active', now(), \
+            convert_to(lane || ':' || seq + number, 'UTF8') \
+            from lane, generate_series(1, $3) as number where lane >= $1 and lane < $2 for update of lane";
+        sqlx::query(append).bind(lanes.start).bind(lanes.end).bind(count).execute(&mut *transaction).await.unwrap();
+        let count_up = "update lane set seq = seq + $3 where lane >= $1 and lane < $2";
+        sqlx::query(count_up).bind(lanes.start).bind(lanes.end).bind(count).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn run(&mut self, sql: &'static str) {
+        sqlx::query(sql).execute(&mut self.sql).await.unwrap();
+    }
+
+    /// Waits until the stream has stored so many. (Core subscribers see events before, and those of refused batches.)
+    async fn stored(&self, count: u64) {
+        let stored = async {
+            while self.last_sequence().await < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(&format!("event {count} in the stream"), stored).await;
+    }
+
+    /// Waits until the cursors have come up with the journal.
+    async fn settle(&mut self) {
+        let settled = async {
+            loop {
+                let count =
+                    "select count(*) from lane join relay_cursor using (lane) where lane.seq <> relay_cursor.seq";
+                let behind: i64 = sqlx::query_scalar(count).fetch_one(&mut self.sql).await.unwrap();
+                if behind == 0 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the cursors", settled).await;
+    }
+
+    async fn last_sequence(&self) -> u64 {
+        let name = self.subjects.stream("EVENTS");
+        self.context.get_stream(name).await.unwrap().cached_info().state.last_sequence
+    }
+
+    /// The whole stream: of each lane, its numbers in their order.
+    async fn stream(&self) -> BTreeMap<i16, Vec<i64>> {
+        let stream = self.context.get_stream(self.subjects.stream("EVENTS")).await.unwrap();
+        let mut lanes: BTreeMap<i16, Vec<i64>> = BTreeMap::new();
+        for sequence in 1..=stream.cached_info().state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.unwrap();
+            let place = message.headers.get("Berth-Seq").unwrap().as_str().to_owned();
+            assert_eq!(message.payload, place.as_bytes(), "the payload is the stored one");
+            let (lane, seq) = place.split_once(':').unwrap();
+            lanes.entry(lane.parse().unwrap()).or_default().push(seq.parse().unwrap());
+        }
+        lanes
+    }
+
+    /// Every event of the journal stands in the stream once, each lane in its order.
+    async fn check_whole(&mut self) {
+        let ends: Vec<(i16, i64)> =
+            sqlx::query_as("select lane, seq from lane where seq > 0").fetch_all(&mut self.sql).await.unwrap();
+        let expected = ends.into_iter().map(|(lane, end)| (lane, (1..=end).collect())).collect();
+        assert_eq!(self.stream().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn events_leave_in_order_without_gaps_under_their_subject_and_headers() {
+    let mut berth = Berth::new().await;
+    berth.commit(0..64, 3).await;
+    let relay = berth.relay().await;
+    berth.stored(192).await;
+    for _ in 0..20 {
+        berth.commit(5..9, 1).await;
+        relay.wake.notify_one();
+    }
+    berth.stored(272).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    assert!(relay.metrics.render().contains("berth_events_published_total 272"));
+    relay.stop().await;
+
+    let stream = berth.context.get_stream(berth.subjects.stream("EVENTS")).await.unwrap();
+    let message = stream.get_raw_message(1).await.unwrap();
+    assert_eq!(message.subject.as_str(), format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root()));
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
+    assert_eq!(header("Content-Type").as_deref(), Some("application/cloudevents+json"));
+    assert_eq!(header("Nats-Msg-Id").map(|id| id.len()), Some(36));
+    let holder: Option<uuid::Uuid> =
+        sqlx::query_scalar("select holder from lease").fetch_one(&mut berth.sql).await.unwrap();
+    assert_eq!(holder, None, "a relay that stops gives its lease up");
+}
+
+#[tokio::test]
+async fn more_than_a_batch_leaves_whole() {
+    let mut berth = Berth::new().await;
+    berth.commit(0..64, 50).await;
+    berth.commit(7..8, 2_500).await;
+    let relay = berth.relay().await;
+    berth.stored(64 * 50 + 2_500).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_published_before_the_cursors_moved_is_not_published_again() {
+    let mut berth = Berth::new().await;
+    // One batch acknowledged, one in flight: the most that can stand above the cursors.
+    berth.commit(3..4, 2_000).await;
+    let relay = berth.relay().await;
+    berth.stored(2_000).await;
+    berth.settle().await;
+    relay.stop().await;
+    for (kept, end) in [
+        ("update relay_cursor set seq = 0", 2_002),
+        ("update relay_cursor set seq = 1000 where lane = 3", 2_004),
+        ("update relay_cursor set seq = 2001 where lane = 3", 2_006),
+    ] {
+        berth.run(kept).await;
+        let relay = berth.relay().await;
+        berth.commit(3..5, 1).await;
+        berth.stored(end).await;
+        berth.settle().await;
+        relay.stop().await;
+        berth.check_whole().await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_killed_between_acknowledgement_and_cursor_repeats_nothing() {
+    let mut berth = Berth::new().await;
+    let relay = berth.relay().await;
+    berth.commit(1..2, 1).await;
+    berth.stored(1).await;
+    berth.settle().await;
+    // The cursors cannot move while their rows are locked.
+    let mut keeper = PgConnection::connect(&berth.database_url).await.unwrap();
+    let mut locked = keeper.begin().await.unwrap();
+    sqlx::query("select from relay_cursor for update").execute(&mut *locked).await.unwrap();
+    berth.commit(1..4, 5).await;
+    berth.stored(16).await;
+    relay.task.abort();
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+        where datname = current_database() and wait_event_type = 'Lock'";
+    sqlx::query(end).execute(&mut berth.sql).await.unwrap();
+    locked.rollback().await.unwrap();
+    let moved: i64 =
+        sqlx::query_scalar("select sum(seq)::bigint from relay_cursor").fetch_one(&mut berth.sql).await.unwrap();
+    assert_eq!(moved, 1, "the cursors stand where they were");
+    berth.run("update lease set expires_at = now()").await;
+
+    let relay = berth.relay().await;
+    berth.commit(1..2, 1).await;
+    berth.stored(17).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_relays_each_event_comes_once() {
+    let mut berth = Berth::new().await;
+    let relays = [berth.relay().await, berth.relay().await];
+    for round in 0..30 {
+        berth.commit(0..8, 4).await;
+        relays[round % 2].wake.notify_one();
+        // The lease moves on in the middle of the work: both believe that they hold it.
+        if round % 5 == 4 {
+            berth.run("update lease set expires_at = now()").await;
+        }
+    }
+    berth.stored(30 * 8 * 4).await;
+    berth.settle().await;
+    for relay in relays {
+        relay.stop().await;
+    }
+    berth.check_whole().await;
+}
+
+#[tokio::test]
+async fn a_relay_whose_stream_has_moved_on_is_fenced_and_learns_it() {
+    let mut berth = Berth::new().await;
+    let relay = berth.relay().await;
+    berth.commit(2..3, 1).await;
+    berth.stored(1).await;
+    berth.settle().await;
+    // Another relay publishes 2:2 behind this one's back.
+    let mut headers = HeaderMap::new();
+    headers.insert("Berth-Seq", "2:2");
+    let subject = format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root());
+    berth.context.publish_with_headers(subject, headers, "2:2".into()).await.unwrap().await.unwrap();
+    berth.commit(2..3, 2).await;
+    berth.stored(3).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_stands_by_wakes_the_holder_and_follows_it() {
+    let mut berth = Berth::new().await;
+    let holder = berth.relay().await;
+    berth.commit(0..1, 1).await;
+    berth.stored(1).await;
+    let mut wakes = berth.nats.subscribe(berth.subjects.wake()).await.unwrap();
+    berth.nats.flush().await.unwrap();
+    let other = berth.relay().await;
+    other.wake.notify_one();
+    within("the word to the holder", wakes.next()).await.unwrap();
+    holder.stop().await;
+    berth.commit(0..1, 1).await;
+    berth.stored(2).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn when_the_stream_is_missing_events_wait_and_cursors_stay() {
+    let mut berth = Berth::new().await;
+    let relay = berth.relay().await;
+    berth.commit(0..1, 2).await;
+    berth.stored(2).await;
+    berth.settle().await;
+    berth.context.delete_stream(berth.subjects.stream("EVENTS")).await.unwrap();
+    let mut seen = berth.nats.subscribe(berth.subjects.event_all()).await.unwrap();
+    berth.nats.flush().await.unwrap();
+    berth.commit(0..1, 2).await;
+    relay.wake.notify_one();
+    within("an attempt, which no stream stores", seen.next()).await.unwrap();
+    prepare(&berth.nats, &berth.subjects).await.unwrap();
+    berth.settle().await;
+    relay.stop().await;
+    assert_eq!(berth.stream().await, BTreeMap::from([(0, vec![3, 4])]));
+}
+
+#[tokio::test]
+async fn an_event_too_large_for_the_server_holds_its_lane_alone() {
+    let mut berth = Berth::new().await;
+    berth.commit(0..2, 2).await;
+    berth.run("update journal set payload = convert_to(repeat('x', 2000000), 'UTF8') where lane = 1 and seq = 1").await;
+    let relay = berth.relay().await;
+    berth.stored(2).await;
+    berth.commit(0..1, 1).await;
+    berth.stored(3).await;
+    assert_eq!(berth.stream().await, BTreeMap::from([(0, vec![1, 2, 3])]));
+    relay.stop().await;
+}
