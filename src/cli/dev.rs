@@ -104,7 +104,7 @@ async fn run_worker(args: &DevArgs, stack: &mut Stack, stop: &CancellationToken)
     let config = worker_config(stack, http_addr(args, stack.data_dir())?)?;
     let (http_addr, subject_root) = (config.http_addr, config.subject_root.clone());
     let worker_stop = stop.child_token();
-    let mut worker = std::pin::pin!(worker::run(config, worker_stop.clone()));
+    let mut worker = std::pin::pin!(worker::run(config, worker::Readiness::new(None), worker_stop.clone()));
     let mut is_announced = false;
     loop {
         tokio::select! {
