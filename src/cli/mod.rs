@@ -72,7 +72,11 @@ impl NatsArgs {
 
     /// Connects, and fails at once where no server answers. `name` is shown by the server's own tools.
     pub async fn connect(&self, name: &str) -> Result<Client, CliError> {
-        let mut options = ConnectOptions::new().name(name);
+        self.connect_with(ConnectOptions::new().name(name)).await
+    }
+
+    /// As [`NatsArgs::connect`], for a caller that has options of its own.
+    pub async fn connect_with(&self, mut options: ConnectOptions) -> Result<Client, CliError> {
         if let Some(path) = &self.nats_creds {
             let attempt = format!("read the credentials file {}", path.display());
             options = options.credentials_file(path).await.map_err(CliError::of(attempt))?;
