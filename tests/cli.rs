@@ -1,6 +1,9 @@
 //! The command line as a script sees it: what goes out, what is printed where, and the exit status. The program runs
 //! as a process against a real nats-server; the worker is played by the test, so that each answer is known.
 
+// Helpers of a test may fail as loudly as the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -199,7 +202,7 @@ const OTHER_ID: &str = "0198c5a0-0000-7000-8000-000000000002";
 #[tokio::test]
 async fn help_is_a_success_and_names_the_defaults() {
     let expectations: [(&[&str], &[&str]); 5] = [
-        (&["--help"], &["dev", "migrate", "worker", "request", "watch", "bench", "Exit status"]),
+        (&["--help"], &["dev", "migrate", "worker", "request", "watch", "bench", "Exit status", "T10:00:00Z\"}'"]),
         (&["worker", "--help"], &["[default: nats://127.0.0.1:4222]", "DATABASE_URL", "[default: berth]", "SIGTERM"]),
         (&["request", "--help"], &["[default: default]", "[default: 5s]", "reserve", "pool_put", "--submit"]),
         (&["watch", "--help"], &["[default: new events only]", "RFC 3339", "--count"]),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use async_nats::{Client, ConnectOptions};
 
+use crate::clock;
 use crate::wire::subject::Subjects;
 
 /// Any cause, of whatever library.
@@ -46,6 +47,12 @@ impl CliError {
     pub fn told(sentence: impl Into<String>) -> CliError {
         CliError::Told(sentence.into())
     }
+}
+
+/// A window that can be reserved when the help is read: most pools take nothing beyond a year.
+pub fn example_window() -> String {
+    let day = (clock::now() + chrono::Days::new(1)).date_naive();
+    format!(r#""start_time":"{day}T09:00:00Z","end_time":"{day}T10:00:00Z""#)
 }
 
 /// Where the worker is to be found.

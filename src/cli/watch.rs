@@ -253,7 +253,8 @@ fn line(event: &Value) -> String {
         title_case(event_type),
         format!("{tenant}/{what}"),
         text(event, "subject"),
-        field("version"),
+        // As text, because a JSON value takes no width.
+        field("version").to_string(),
         status,
     );
     if let Some(reason) = field("end_reason").as_str() {
