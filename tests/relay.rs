@@ -165,18 +165,16 @@ async fn each_setting_that_would_lose_or_forge_something_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_server_without_jetstream_is_refused_in_words() {
-    let ports = tempfile::tempdir().unwrap();
-    let folder = ports.path().to_str().unwrap();
     let mut server = std::process::Command::new(Servers::find().unwrap().nats_server)
-        .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder])
+        .args(["-a", "127.0.0.1", "-p", "-1"])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let log = std::io::BufReader::new(server.stderr.take().unwrap());
-    let said = std::io::BufRead::lines(log).map_while(Result::ok);
-    let listens =
-        said.filter_map(|line| line.split_once("client connections on ").map(|(_, address)| address.to_owned()));
-    let address = listens.take(1).next().unwrap();
+    // Read to the end of the test: a server that cannot log dies.
+    let mut log = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
+    let start = log.by_ref().map(Result::unwrap).take_while(|line| !line.contains("Server is ready"));
+    let start: Vec<String> = start.collect();
+    let address = start.iter().find_map(|line| line.split_once("client connections on ")).unwrap().1;
     let nats = async_nats::connect(address).await.unwrap();
     let refused = prepare(&nats, &Subjects::new("berth").unwrap()).await.unwrap_err();
     assert!(matches!(refused, UnfitStreams::NoJetStream), "{refused}");
