@@ -1,6 +1,8 @@
 //! The streams and the relay on a real nats-server and a real Postgres. Each test has a database and a subject root of
 //! its own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
