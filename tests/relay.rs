@@ -140,7 +140,8 @@ async fn another_stream_over_the_events_is_named() {
 
 #[tokio::test]
 async fn each_setting_that_would_lose_or_forge_something_is_refused_by_name() {
-    let settings: [(&str, &str, fn(&mut Config)); 10] = [
+    type Change = fn(&mut Config);
+    let settings: [(&str, &str, Change); 10] = [
         ("EVENTS", "subjects", |config| config.subjects.push(format!("{}.more", config.name))),
         ("EVENTS", "storage", |config| config.storage = StorageType::Memory),
         ("EVENTS", "deny_delete", |config| config.deny_delete = false),
