@@ -1,5 +1,7 @@
 //! The wire format: what is taken, what is refused and how, what is answered, and that the schemas say the same.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
+
 #[path = "wire/bad.rs"]
 mod bad;
 #[path = "wire/good.rs"]

@@ -140,7 +140,7 @@ fn a_refused_item_stands_in_its_place_without_headers() {
 #[test]
 fn check_answers_an_object_or_an_array() {
     let held = (name("job \"42\""), Some(lock()));
-    let one = text(reply::check(&[held.clone()], false));
+    let one = text(reply::check(std::slice::from_ref(&held), false));
     let expected = r#"{"resource":"job \"42\"","is_reserved":true,"holder":"worker-1","expires_at":"2026-04-29T02:01:00Z","fencing_token":7}"#;
     assert_eq!(one, expected);
     let free = r#"{"resource":"x","is_reserved":false,"holder":null,"expires_at":null,"fencing_token":null}"#;

@@ -147,7 +147,7 @@ fn every_reply_validates() {
         for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Get] {
             assert_reply(verb, reply::outcome(&Ok(Answer::Reservation(Box::new(hold.clone())))));
         }
-        assert_reply(Verb::List, reply::reservations(&[hold.clone()], true, true));
+        assert_reply(Verb::List, reply::reservations(std::slice::from_ref(&hold), true, true));
         schemas.assert_valid("reservation.json", &parse(&reply::reservation(&hold).body));
     }
     assert_reply(Verb::List, reply::reservations(&[], false, false));
