@@ -7,11 +7,17 @@ mod world;
 
 use berth::domain::command::Request;
 use berth::domain::decide::decide;
-use berth::domain::id::Lane;
-use berth::domain::state::Decided;
+use berth::domain::hold::Hold;
+use berth::domain::id::{HoldId, Lane};
+use berth::domain::resource::Capacity;
+use berth::domain::state::{Changes, Decided};
+use berth::domain::tick::as_of;
+use berth::domain::usage::Usage;
+use berth::domain::window::Instant;
 use minutes::Minutes;
 use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use world::{World, request};
 
 /// Two pools of eight units.
@@ -47,6 +53,52 @@ fn loads(world: &World) -> Vec<Option<i64>> {
     let each = |pool| (0..MINUTES).map(move |at| (pool, at));
     let load = |(pool, at)| world.peak(&pool_name(pool), minute(at), minute(at + 1));
     (0..2).flat_map(each).map(load).collect()
+}
+
+/// The same as a worker sees it that has just read all holds from the database.
+fn cold_loads(world: &World, now: Instant) -> Vec<Option<i64>> {
+    let is_on = |hold: &&Hold, pool| hold.reservation().is_some_and(|it| it.pool == pool_name(pool));
+    let load = |pool| {
+        let mut usage =
+            Usage::new(&world.lanes[&Lane::of_pool(&pool_name(pool))].pools[&pool_name(pool)].pool.capacity);
+        world.holds.values().filter(|hold| is_on(hold, pool)).for_each(|hold| usage.load(hold));
+        usage.lapse(now);
+        (0..MINUTES).map(move |at| Some(usage.peak(minute(at), minute(at + 1)))).collect::<Vec<_>>()
+    };
+    (0..2).flat_map(load).collect()
+}
+
+/// The same as a worker sees it that learns of everything from the journal.
+struct Follower(Vec<Usage>);
+
+impl Follower {
+    fn new() -> Follower {
+        Follower((0..2).map(|_| Usage::new(&Capacity::Constant(8))).collect())
+    }
+
+    fn read(&mut self, changes: &Changes) {
+        for (number, usage) in (0u8..).zip(&mut self.0) {
+            let name = pool_name(number);
+            changes.pools.iter().filter(|pool| pool.name == name).for_each(|pool| usage.set_capacity(&pool.capacity));
+            for event in &changes.events {
+                if event.hold.reservation().is_some_and(|it| it.pool == name) {
+                    usage.apply(event.hold.id, &event.usage, event.lapses_at());
+                }
+            }
+        }
+    }
+
+    fn loads(&mut self, now: Instant) -> Vec<Option<i64>> {
+        self.0.iter_mut().for_each(|usage| usage.lapse(now));
+        let load =
+            |usage: &Usage| -> Vec<_> { (0..MINUTES).map(|at| Some(usage.peak(minute(at), minute(at + 1)))).collect() };
+        self.0.iter().flat_map(load).collect()
+    }
+}
+
+/// Every hold as a reader sees it at an instant.
+fn as_read(world: &World, at: Instant) -> BTreeMap<HoldId, Hold> {
+    world.holds.iter().map(|(id, hold)| (*id, as_of(hold.clone(), at))).collect()
 }
 
 fn lapse(world: &mut World) {
@@ -126,23 +178,36 @@ proptest! {
     #[test]
     fn every_answer_is_what_a_vector_of_minutes_says(ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40)) {
         let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
-        let mut minutes = Minutes::new();
+        let (mut minutes, mut follower) = (Minutes::new(), Follower::new());
         for (seconds, ticks, op) in ops {
             now += seconds;
             world.set_now(second(now));
             if ticks {
-                minutes.record(&world.tick(second(now)));
+                let read = as_read(&world, second(now));
+                let changes = world.tick(second(now));
+                prop_assert_eq!(&read, &world.holds, "readers see what the clock will do");
+                minutes.record(&changes);
+                follower.read(&changes);
             }
             let request = numbering.request(&op, second(now));
             let (outcomes, changes) = world.batch(std::slice::from_ref(&request));
             minutes.record(&changes);
+            follower.read(&changes);
             minutes.check(&request.command, numbering.ids.last(), &outcomes[0], now);
             lapse(&mut world);
-            minutes.check_loads(&loads(&world), now);
+            let loads = loads(&world);
+            minutes.check_loads(&loads, now);
+            prop_assert_eq!(&cold_loads(&world, second(now)), &loads);
+            if ticks {
+                prop_assert_eq!(&follower.loads(second(now)), &loads);
+            }
         }
-        world.set_now(minute(100 * MINUTES));
-        minutes.record(&world.tick(minute(100 * MINUTES)));
-        let is_live = |hold: &&berth::domain::hold::Hold| !hold.status.is_terminal() && hold.due_at().is_some();
+        let end = minute(100 * MINUTES);
+        world.set_now(end);
+        let read = as_read(&world, end);
+        minutes.record(&world.tick(end));
+        prop_assert_eq!(&read, &world.holds);
+        let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
         prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
     }
 }
