@@ -19,6 +19,8 @@ const LENGTH: usize = 400;
 struct Booked {
     pool: PoolName,
     units: Vec<u32>,
+    /// How many it has kept; it can't be extended with more.
+    kept: u32,
     /// While it is only held: the second at which it lapses.
     lapses_at: Option<i64>,
 }
@@ -91,9 +93,9 @@ impl Minutes {
                 assert!(missing.requested > free);
             }
             (Command::Extend(extend), Ok(_)) => {
-                let units = &mut self.booked.get_mut(&extend.id).unwrap().units;
+                let Booked { units, kept, .. } = self.booked.get_mut(&extend.id).unwrap();
                 let end = units.iter().rposition(|units| *units > 0).unwrap() + 1;
-                let last = units[end - 1];
+                let last = units[end - 1].min(*kept);
                 units[end..number_of(extend.end_time).max(end)].fill(last);
             }
             (Command::Confirm(confirm), outcome) => self.check_confirm(confirm.id, confirm.quantity, outcome, now),
@@ -106,7 +108,8 @@ impl Minutes {
                 }
                 let count = if done.hold.status == Status::Ended && count > 0 { u32::MAX } else { count };
                 let cut = usize::try_from((now + 59) / 60).unwrap();
-                let units = &mut self.booked.get_mut(&terminate.id).unwrap().units;
+                let Booked { units, kept, .. } = self.booked.get_mut(&terminate.id).unwrap();
+                *kept = done.hold.reservation().unwrap().units.count();
                 units[cut..].iter_mut().for_each(|units| *units = units.saturating_sub(count));
             }
             (Command::PoolPut(put), outcome) => self.check_put(&put.pool, &put.capacity, outcome, now),
@@ -140,7 +143,7 @@ impl Minutes {
         }
         let end = reserve.intervals.last().unwrap().end;
         let lapses_at = reserve.hold_seconds.map(|hold| (now + i64::from(hold)).min((end - minute(0)).num_seconds()));
-        self.booked.insert(id, Booked { pool, units, lapses_at });
+        self.booked.insert(id, Booked { pool, units, kept: u32::MAX, lapses_at });
     }
 
     fn check_confirm(&mut self, id: HoldId, quantity: Option<u32>, outcome: &Outcome, now: i64) {
