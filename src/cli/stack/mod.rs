@@ -80,8 +80,8 @@ pub enum StackError {
     #[error("port {port} of 127.0.0.1 is taken: name another for {server}, or 0 for a free one")]
     PortTaken { server: &'static str, port: u16 },
     #[error(
-        "Postgres refuses to run as root, and neither a user namespace (unshare --user) nor the user nobody (setpriv) \
-         can be had here: run this as another user"
+        "Postgres runs neither as root nor as a user without a name, and neither a user namespace (unshare --user) nor \
+         the user nobody (setpriv) can be had here: run this as another user"
     )]
     NotAsRoot,
     #[error("{} was made by Postgres {found}: start it with that version, or name another folder", .folder.display())]
