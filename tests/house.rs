@@ -219,8 +219,7 @@ fn each_outside_world_is_known_in_one_place() {
 #[test]
 fn nothing_panics_and_only_the_command_line_prints() {
     let panics = ["todo!", "unimplemented!", "unreachable!", "panic!", "dbg!"];
-    report("an error is a value", words_outside(&[], &panics));
-    let mut offences = Vec::new();
+    let mut offences = words_outside(&[], &panics);
     for source in rust() {
         for line in lines(&source) {
             for call in [".unwrap()", ".expect(", ".unwrap_err()"].iter().filter(|call| line.code.contains(**call)) {
