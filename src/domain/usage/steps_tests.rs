@@ -1,3 +1,5 @@
+//! The tree of changes against a sorted list.
+
 use std::cell::Cell;
 
 use proptest::prelude::*;

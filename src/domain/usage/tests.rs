@@ -1,3 +1,5 @@
+//! The load of a pool against a vector of minutes.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

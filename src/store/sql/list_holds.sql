@@ -1,4 +1,5 @@
--- name: a page of a tenant's reservations
+-- name: list_holds
+-- A page of a tenant's reservations.
 -- The order is one of four, and its condition continues behind the last row of the page before.
 with clock as materialized (select clock_timestamp() as at)
 select clock.at as read_at, {hold}

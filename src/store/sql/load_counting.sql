@@ -1,4 +1,5 @@
--- name: load every reservation of some lanes that counts against its pool
+-- name: load_counting
+-- Load every reservation of some lanes that counts against its pool.
 -- The order leads each half to its index. Of locks and reservations, those with a pool.
 select {hold}
 from unnest($1::smallint[], $2::timestamptz[]) as wanted (lane, now)

@@ -1,4 +1,5 @@
--- name: load the holds of a batch: by id, live claims by the lock's name, and what is due in order
+-- name: load_holds
+-- Load the holds of a batch: by id, live claims by the lock's name, and what is due in order.
 -- Each row that is asked for is looked up by itself: a limit keeps the planner from turning the loop round.
 select false as is_due, {hold}
 from unnest($1::smallint[], $2::uuid[]) as wanted (lane, id)

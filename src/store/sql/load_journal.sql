@@ -1,4 +1,5 @@
--- name: read up what has happened in some lanes since a number
+-- name: load_journal
+-- Read up what has happened in some lanes since a number.
 select event.*
 from unnest($1::smallint[], $2::bigint[]) as known (lane, seq)
 cross join lateral (

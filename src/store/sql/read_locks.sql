@@ -1,4 +1,5 @@
--- name: the live claims on some locks
+-- name: read_locks
+-- The live claims on some locks.
 select clock.at as read_at, {hold}
 from (select clock_timestamp() as at) as clock
 left join (

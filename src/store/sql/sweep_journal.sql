@@ -1,4 +1,5 @@
--- name: delete old events that have been published
+-- name: sweep_journal
+-- Delete old events that have been published.
 -- From each lane's old end; its last event stays, so that the journal shows how far the lane has come.
 delete from journal
 where ctid = any (array(

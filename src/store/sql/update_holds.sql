@@ -1,4 +1,5 @@
--- name: update the changed holds of a batch
+-- name: update_holds
+-- Update the changed holds of a batch.
 -- Everything but what identifies a hold and who made it. Each id may stand once: of two rows only one would be taken.
 -- Each row is looked up by itself: a limit keeps the planner from turning the loop round. It stays in its place while
 -- the lane is locked.
