@@ -1,0 +1,12 @@
+//! The README and the contract are true: every command in them is run, and every answer is the one that they show.
+
+mod book;
+mod contract;
+#[path = "../it/harness.rs"]
+#[allow(dead_code)] // it is shared with other tests, each of which needs its own part
+mod harness;
+mod nats_command;
+mod readme;
+mod settings;
+mod shell;
+mod shown;
