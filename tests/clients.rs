@@ -1,5 +1,6 @@
 //! Clients that nobody here wrote, against a worker: nats-py from Python, and the examples that the npm package `nats`
 //! ships, `nats-req.js` and `nats-sub.js`. `scripts/clients.py` fetches them, pinned, the first time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test's way to fail
 
 #[path = "it/harness.rs"]
 #[allow(dead_code)] // it is shared with other tests, each of which needs its own part
@@ -41,7 +42,7 @@ fn examples() -> Option<PathBuf> {
         Ok(folder) => Some(folder.join("node_modules/nats/examples")),
         Err((Some(NODE_IS_MISSING), said)) if std::env::var("CI").as_deref() != Ok("true") => {
             // Written past the test runner, which keeps what a passing test prints.
-            writeln!(std::io::stderr(), "skipped: the npm client was not tested, because {said}").unwrap();
+            let _ = writeln!(std::io::stderr(), "skipped: the npm client was not tested: {said}");
             None
         }
         Err((_, said)) => panic!("{said}"),

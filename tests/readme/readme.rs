@@ -8,7 +8,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::book::{Block, blocks, commands, page};
 use crate::harness::within;
-use crate::nats_command;
+use crate::nats_command::{self, Asked};
 use crate::shell::{Home, Shell};
 use crate::shown::compare;
 
@@ -143,7 +143,14 @@ async fn every_command_of_the_readme_prints_what_the_readme_shows() {
     }
     assert!(faults.is_empty(), "the README shows (-) what was not printed (+)\n{faults}");
 
-    let blocks = blocks(&text);
+    check_answers(&text, &asked);
+    stop(&mut watch.unwrap().process).await;
+    dev.stop().await;
+}
+
+/// Each `nats request` of the page was answered, and none was refused.
+fn check_answers(text: &str, asked: &Asked) {
+    let blocks = blocks(text);
     let wanted: usize = blocks.iter().filter(|it| it.is("bash", "nats")).map(|it| commands(&it.text).len()).sum();
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), wanted, "each `nats request` was answered");
@@ -151,9 +158,6 @@ async fn every_command_of_the_readme_prints_what_the_readme_shows() {
         let error = answer.headers.as_ref().and_then(|headers| headers.get("Nats-Service-Error"));
         assert!(error.is_none(), "{subject}: {error:?}");
     }
-    drop(asked);
-    stop(&mut watch.unwrap().process).await;
-    dev.stop().await;
 }
 
 /// What the test does not run, because it would run itself: `make run` is `berth dev`, and `make test` is there.
