@@ -14,6 +14,7 @@ SHM_KILOBYTES := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 
 BERTH_EPHEMERAL_ROOT ?= $(shell [ "0$(SHM_KILOBYTES)" -ge $(SHM_KILOBYTES_MIN) ] && echo /dev/shm)
 export BERTH_EPHEMERAL_ROOT
 
+.NOTPARALLEL:
 .PHONY: help run build servers test fmt lint deny test-rust test-clients clean
 
 help: ## this list

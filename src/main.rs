@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use berth::cli::{bench, client, dev, watch};
+use berth::cli::{bench, client, dev, example_window, watch};
 use berth::config::WorkerConfig;
 use berth::store::start::Database;
 use berth::{clock, telemetry, worker};
@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 /// Exit status where the worker answered and the answer was no.
 const REFUSED: u8 = 2;
 
-const EXAMPLES: &str = "\
+fn examples() -> String {
+    let window = example_window();
+    format!(
+        "\
 Examples:
-  berth dev                                     a whole berth on this machine, nothing to install
-  berth request pool_put '{\"pool\":\"h100\",\"capacity\":64}'
-  berth request reserve --key order-1 '{\"pool\":\"h100\",\"start_time\":\"2030-01-01T00:00:00Z\",\
-\"end_time\":\"2030-01-01T01:00:00Z\",\"quantity\":8}'
-  berth watch                                   every lifecycle event as it happens
-  berth bench                                   how fast is it here?
+  berth dev                      a whole berth on this machine, nothing to install
+  berth request pool_put '{{\"pool\":\"h100\",\"capacity\":64}}'
+  berth request reserve --key order-1 '{{\"pool\":\"h100\",\"quantity\":8,
+    {window}}}'
+  berth watch                    every lifecycle event as it happens
+  berth bench                    how fast is it here?
 
-Exit status: 0 success; 2 the worker refused the request; 1 anything else.";
+Exit status: 0 success; 2 the worker refused the request; 1 anything else."
+    )
+}
 
 const WORKER_EXAMPLES: &str = "\
 Examples:
@@ -42,7 +47,7 @@ Safe to run again, and by several at once. Workers never migrate by themselves."
 
 /// Reservations of capacity and locks: asked for over NATS, decided in one place, committed in Postgres
 #[derive(Debug, Parser)]
-#[command(name = "berth", version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "berth", version, after_help = examples(), max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -59,7 +64,7 @@ enum Command {
     #[command(after_help = WORKER_EXAMPLES)]
     Worker(WorkerConfig),
     /// Send one request and print its answer
-    #[command(after_help = client::EXAMPLES)]
+    #[command(after_help = client::examples())]
     Request(client::RequestArgs),
     /// Follow the lifecycle events of reservations and locks
     #[command(after_help = watch::EXAMPLES)]

@@ -1,6 +1,8 @@
 //! The streams and the relay on a real nats-server and a real Postgres. Each test has a database and a subject root of
 //! its own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
@@ -138,7 +140,8 @@ async fn another_stream_over_the_events_is_named() {
 
 #[tokio::test]
 async fn each_setting_that_would_lose_or_forge_something_is_refused_by_name() {
-    let settings: [(&str, &str, fn(&mut Config)); 10] = [
+    type Change = fn(&mut Config);
+    let settings: [(&str, &str, Change); 10] = [
         ("EVENTS", "subjects", |config| config.subjects.push(format!("{}.more", config.name))),
         ("EVENTS", "storage", |config| config.storage = StorageType::Memory),
         ("EVENTS", "deny_delete", |config| config.deny_delete = false),
@@ -165,18 +168,16 @@ async fn each_setting_that_would_lose_or_forge_something_is_refused_by_name() {
 
 #[tokio::test]
 async fn a_server_without_jetstream_is_refused_in_words() {
-    let ports = tempfile::tempdir().unwrap();
-    let folder = ports.path().to_str().unwrap();
     let mut server = std::process::Command::new(Servers::find().unwrap().nats_server)
-        .args(["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder])
+        .args(["-a", "127.0.0.1", "-p", "-1"])
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let log = std::io::BufReader::new(server.stderr.take().unwrap());
-    let said = std::io::BufRead::lines(log).map_while(Result::ok);
-    let listens =
-        said.filter_map(|line| line.split_once("client connections on ").map(|(_, address)| address.to_owned()));
-    let address = listens.take(1).next().unwrap();
+    // Read to the end of the test: a server that cannot log dies.
+    let mut log = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
+    let start = log.by_ref().map(Result::unwrap).take_while(|line| !line.contains("Server is ready"));
+    let start: Vec<String> = start.collect();
+    let address = start.iter().find_map(|line| line.split_once("client connections on ")).unwrap().1;
     let nats = async_nats::connect(address).await.unwrap();
     let refused = prepare(&nats, &Subjects::new("berth").unwrap()).await.unwrap_err();
     assert!(matches!(refused, UnfitStreams::NoJetStream), "{refused}");

@@ -1,10 +1,18 @@
 //! The store against a real Postgres: `BERTH_TEST_POSTGRES` is the URL of one, of a role that may make databases.
 //! Each test has a database of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
 
 #[path = "store/batches.rs"]
 mod batches;
+#[path = "store/caches.rs"]
+mod caches;
+#[path = "store/journal.rs"]
+mod journal;
+#[path = "store/plans.rs"]
+mod plans;
+#[path = "store/reads.rs"]
+mod reads;
 #[path = "store/rows.rs"]
 mod rows;
 #[path = "store/settle.rs"]

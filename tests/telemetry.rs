@@ -1,5 +1,7 @@
 //! Logs, spans and metrics of a process: one test, because a process has one subscriber.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -12,22 +12,28 @@ use clap::builder::PossibleValuesParser;
 use futures::StreamExt;
 use serde_json::Value;
 
-use super::{CliError, ERROR_CODE_HEADER, ERROR_NUMBER_HEADER, KEY_HEADER, NatsArgs, REPLAYED_HEADER};
+use super::{CliError, ERROR_CODE_HEADER, ERROR_NUMBER_HEADER, KEY_HEADER, NatsArgs, REPLAYED_HEADER, example_window};
 use crate::clock;
 use crate::domain::id::Tenant;
 use crate::wire::verb::Verb;
 
-pub const EXAMPLES: &str = "\
+/// The end of the help.
+pub fn examples() -> String {
+    let window = example_window();
+    format!(
+        "\
 Examples:
-  berth request pool_put '{\"pool\":\"h100\",\"capacity\":64}'
-  berth request reserve --tenant acme --key order-1 '{\"pool\":\"h100\",\"start_time\":\"2030-01-01T00:00:00Z\",\
-\"end_time\":\"2030-01-01T01:00:00Z\",\"quantity\":8}'
-  berth request lock '{\"requester\":\"job-7\",\"resource\":\"disk-1\",\"ttl_seconds\":60}'
+  berth request pool_put '{{\"pool\":\"h100\",\"capacity\":64}}'
+  berth request reserve --tenant acme --key order-1 '{{\"pool\":\"h100\",\"quantity\":8,
+    {window}}}'
+  berth request lock '{{\"requester\":\"job-7\",\"resource\":\"disk-1\",\"ttl_seconds\":60}}'
   berth request list | jq -r '.data[].reservation_id'
-  generate | berth request reserve --submit -    durable: accepted even while no worker runs
+  berth request reserve --submit - < order.json    durable: accepted even while no worker runs
 
 Exit status: 0 accepted; 2 refused, or a lock that was not obtained; 1 anything else (nobody serves, no answer in time,
-a wrong flag). The answer goes to stdout, also where it is a refusal; what is said about it goes to stderr.";
+a wrong flag). The answer goes to stdout, also where it is a refusal; what is said about it goes to stderr."
+    )
+}
 
 /// Outcomes of lock verbs by which the caller did not get what it asked for.
 const NOT_OBTAINED: [&str; 5] = ["ALREADY_HELD", "NOT_AVAILABLE", "NOT_VALID", "QUEUED", "DOESNT_OWN_RESERVATION"];

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use async_nats::{Client, ConnectOptions};
 
+use crate::clock;
 use crate::wire::subject::Subjects;
 
 /// Any cause, of whatever library.
@@ -48,6 +49,12 @@ impl CliError {
     }
 }
 
+/// A window that can be reserved when the help is read: most pools take nothing beyond a year.
+pub fn example_window() -> String {
+    let day = (clock::now() + chrono::Days::new(1)).date_naive();
+    format!(r#""start_time":"{day}T09:00:00Z","end_time":"{day}T10:00:00Z""#)
+}
+
 /// Where the worker is to be found.
 #[derive(Clone, Debug, clap::Args)]
 pub struct NatsArgs {
@@ -72,7 +79,11 @@ impl NatsArgs {
 
     /// Connects, and fails at once where no server answers. `name` is shown by the server's own tools.
     pub async fn connect(&self, name: &str) -> Result<Client, CliError> {
-        let mut options = ConnectOptions::new().name(name);
+        self.connect_with(ConnectOptions::new().name(name)).await
+    }
+
+    /// As [`NatsArgs::connect`], for a caller that has options of its own.
+    pub async fn connect_with(&self, mut options: ConnectOptions) -> Result<Client, CliError> {
         if let Some(path) = &self.nats_creds {
             let attempt = format!("read the credentials file {}", path.display());
             options = options.credentials_file(path).await.map_err(CliError::of(attempt))?;

@@ -1,14 +1,17 @@
 //! `berth watch`: the lifecycle events, as lines for a person or as they are for a program.
 
 use std::io::{ErrorKind, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::{self, ErrorCode, stream::Stream};
+use async_nats::{Client, ConnectOptions};
 use futures::StreamExt;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -79,7 +82,7 @@ pub async fn run(args: WatchArgs, stop: CancellationToken) -> Result<(), CliErro
 
 async fn follow(args: &WatchArgs) -> Result<(), CliError> {
     let filter = filter(args)?;
-    let client = args.nats.connect("berth watch").await?;
+    let (client, disconnected) = connect(&args.nats).await?;
     let context = jetstream::new(client);
     let name = args.nats.subjects()?.stream("EVENTS");
     let stream = find(&context, &name).await?;
@@ -88,13 +91,17 @@ async fn follow(args: &WatchArgs) -> Result<(), CliError> {
     eprintln!("watching {filter} in {name}");
     let mut left = args.count;
     loop {
-        let message = match events.next().await {
-            Some(Ok(message)) => message,
-            // Whatever ended the consumer (its server, mostly): make another one that starts where this one stopped.
-            Some(Err(_)) | None => {
-                events = resume(&context, &name, &filter, start).await?;
-                continue;
-            }
+        let message = tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(message)) => Some(message),
+                Some(Err(_)) | None => None,
+            },
+            () = disconnected.notified() => None,
+        };
+        // Whatever ended the consumer (its server, mostly): make another one that starts where this one stopped.
+        let Some(message) = message else {
+            events = resume(&context, &name, &filter, start).await?;
+            continue;
         };
         let info = message.info().map_err(CliError::of("read where an event stands in its stream"))?;
         // A consumer that is made again before its first event starts at the stream's beginning.
@@ -117,6 +124,19 @@ async fn follow(args: &WatchArgs) -> Result<(), CliError> {
             return Ok(());
         }
     }
+}
+
+/// A client, and what tells when it lost its server: the library's own recovery of a consumer begins much later.
+async fn connect(nats: &NatsArgs) -> Result<(Client, Arc<Notify>), CliError> {
+    let disconnected = Arc::new(Notify::new());
+    let notify = disconnected.clone();
+    let options = ConnectOptions::new().name("berth watch").event_callback(move |event| {
+        if event == async_nats::Event::Disconnected {
+            notify.notify_one();
+        }
+        std::future::ready(())
+    });
+    Ok((nats.connect_with(options).await?, disconnected))
 }
 
 fn filter(args: &WatchArgs) -> Result<String, CliError> {
@@ -168,10 +188,10 @@ async fn find(context: &jetstream::Context, name: &str) -> Result<Stream, CliErr
 /// A consumer in place of one that failed, as soon as the server gives one.
 async fn resume(context: &jetstream::Context, name: &str, filter: &str, start: Start) -> Result<Ordered, CliError> {
     loop {
-        tokio::time::sleep(LOOK_AGAIN).await;
         if let Ok(events) = consume(&find(context, name).await?, filter, start).await {
             return Ok(events);
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -233,7 +253,8 @@ fn line(event: &Value) -> String {
         title_case(event_type),
         format!("{tenant}/{what}"),
         text(event, "subject"),
-        field("version"),
+        // As text, because a JSON value takes no width.
+        field("version").to_string(),
         status,
     );
     if let Some(reason) = field("end_reason").as_str() {

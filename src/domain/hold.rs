@@ -319,7 +319,8 @@ impl Hold {
     }
 }
 
-/// What changes in a pool's use when a hold goes from one state to the next.
+/// What changes in a pool's use when a hold goes from one state to the next. Intervals are sorted, so each is searched
+/// for, not compared with all.
 pub fn usage_change(before: Option<&Hold>, after: &Hold) -> Vec<Delta> {
     let was = before.map_or(&[][..], Hold::occupied);
     let is = after.occupied();
@@ -331,7 +332,7 @@ pub fn usage_change(before: Option<&Hold>, after: &Hold) -> Vec<Delta> {
         end: interval.end,
         units: sign * i64::from(interval.quantity),
     };
-    let gone = was.iter().filter(|interval| !is.contains(interval)).map(|interval| delta(interval, -1));
-    let new = is.iter().filter(|interval| !was.contains(interval)).map(|interval| delta(interval, 1));
+    let gone = was.iter().filter(|interval| is.binary_search(interval).is_err()).map(|interval| delta(interval, -1));
+    let new = is.iter().filter(|interval| was.binary_search(interval).is_err()).map(|interval| delta(interval, 1));
     gone.chain(new).collect()
 }

@@ -3,6 +3,9 @@
 //! The messages of a batch carry its id and their place in it; the last one commits it and is answered for all of
 //! them. The first one carries the fence, `Nats-Expected-Last-Sequence`: the server compares it under its lock when
 //! the batch is committed, and refuses it on any other message of a batch.
+//!
+//! Core subscribers see messages as they are sent, those of a batch that is refused too: only the stream tells what
+//! happened.
 
 use std::time::Duration;
 

@@ -99,7 +99,7 @@ async fn read_changes(
     if lanes.is_empty() {
         return Ok(changes);
     }
-    let query = sqlx::query(sql::LOAD_JOURNAL.clone()).bind(lane_numbers(lanes)).bind(seqs);
+    let query = sqlx::query(sql::LOAD_JOURNAL.clone()).bind(lane_numbers(lanes)).bind(seqs).bind(CATCH_UP_MAX);
     let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(StoreError::of("read the journal up"))? {
         let (lane, change) = change(&row).map_err(StoreError::of("read the row of an event"))?;

@@ -54,8 +54,11 @@ impl Reader {
             .bind(list.region.as_ref().map(Label::as_str))
             .bind(list.status.map(Status::name))
             .bind(end)
-            .bind(end_status.name())
             .bind(i64::from(list.limit) + 1);
+        let query = match list.sort_by {
+            SortBy::CreatedAt => query,
+            SortBy::Status => query.bind(end_status.name()),
+        };
         let (mut holds, now) = self.holds(query, "list reservations").await?;
         let has_more = holds.len() > list.limit as usize;
         holds.truncate(list.limit as usize);
@@ -123,10 +126,10 @@ fn list_order(list: &List) -> (&'static str, &'static str) {
         (SortBy::CreatedAt, false) => ("hold.id > $6", "id"),
         (SortBy::CreatedAt, true) => ("hold.id < $6", "id desc"),
         (SortBy::Status, false) => {
-            ("(effective_status(hold, clock.at), hold.id) > ($7::hold_status, $6)", "shown_status, id")
+            ("(effective_status(hold, clock.at), hold.id) > ($8::hold_status, $6)", "shown_status, id")
         }
         (SortBy::Status, true) => {
-            ("(effective_status(hold, clock.at), hold.id) < ($7::hold_status, $6)", "shown_status desc, id desc")
+            ("(effective_status(hold, clock.at), hold.id) < ($8::hold_status, $6)", "shown_status desc, id desc")
         }
     }
 }

@@ -92,7 +92,8 @@ pub fn first_difference(ours: &Canonical, other: &Canonical) -> Option<String> {
         (Tree::Array(ours), Tree::Array(other)) => {
             items_differ(ours, other, &Path::Root, &|ours, other, path| objects_differ(fields, ours, other, path))
         }
-        _ => objects_differ(fields, &ours, &other, &Path::Root),
+        (Tree::Object(_), Tree::Object(_)) => objects_differ(fields, &ours, &other, &Path::Root),
+        _ => None,
     };
     Some(path.unwrap_or_else(|| "[]".into()))
 }

@@ -4,7 +4,7 @@
 //! A request body is taken apart one level at a time (`json`), checked against its verb's table of fields (`shape`
 //! says what a table can say, `shapes` holds the tables), written back in one canonical form (`canonical`) and turned
 //! into a command or a query (`build`). The same tables give the JSON Schemas of requests (`schema`); those of replies
-//! and events stand beside them (`views`, `asyncapi`).
+//! and events stand in `schema_reply`, and `schema_asyncapi` names the channels that carry them all.
 
 mod build;
 mod canonical;
@@ -17,6 +17,9 @@ mod record;
 mod refusal;
 pub mod reply;
 pub mod request;
+pub mod schema;
+mod schema_asyncapi;
+mod schema_reply;
 mod shape;
 mod shapes;
 pub mod subject;

@@ -18,6 +18,9 @@ use berth::store::{BatchId, CommitError, Loaded, Session, Writes};
 use chrono::TimeDelta;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
+/// How often a test looks whether something has come about, each look a query.
+const LOOKS_MAX: u32 = 20_000;
+
 pub type Cache = BTreeMap<Lane, CachedLane>;
 
 fn database_url() -> String {
@@ -53,9 +56,13 @@ pub async fn count(database: &Database, text: &str) -> i64 {
 pub async fn until_waiting(database: &Database, backends: i64) {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while count(database, waiting).await < backends {
+    for _ in 0..LOOKS_MAX {
+        if count(database, waiting).await >= backends {
+            return;
+        }
         tokio::task::yield_now().await;
     }
+    panic!("nobody waits");
 }
 
 pub fn tenant() -> Tenant {

@@ -80,8 +80,8 @@ pub enum StackError {
     #[error("port {port} of 127.0.0.1 is taken: name another for {server}, or 0 for a free one")]
     PortTaken { server: &'static str, port: u16 },
     #[error(
-        "Postgres refuses to run as root, and neither a user namespace (unshare --user) nor the user nobody (setpriv) \
-         can be had here: run this as another user"
+        "Postgres runs neither as root nor as a user without a name, and neither a user namespace (unshare --user) nor \
+         the user nobody (setpriv) can be had here: run this as another user"
     )]
     NotAsRoot,
     #[error("{} was made by Postgres {found}: start it with that version, or name another folder", .folder.display())]
@@ -196,10 +196,12 @@ impl Stack {
 
     /// Ends both servers in order, removes the folder where it is ephemeral, and returns when that is done.
     pub async fn stop(mut self) -> Result<(), StackError> {
-        let watchdog = self.watchdog.end();
-        let postgres = collect(&mut self.postgres_child);
-        let nats = collect(&mut self.nats_child);
-        tokio::try_join!(watchdog, postgres, nats).map(|_| ()).map_err(StackError::spawn("sh"))
+        self.watchdog.end().await.map_err(StackError::spawn("sh"))?;
+        // They have ended now, unless the watchdog itself was killed.
+        for child in [self.postgres_child.take(), self.nats_child.take()].iter_mut().flatten() {
+            child.kill().and_then(|()| child.wait()).map_err(StackError::spawn("kill"))?;
+        }
+        Ok(())
     }
 
     /// Kills the server and all its backends at once, as the end of the machine would.
@@ -393,13 +395,6 @@ async fn until_ready(
         tokio::time::sleep(POLL).await;
     }
     Err(StackError::NotReady { server, log_tail: log_tail(data_dir, server) })
-}
-
-async fn collect(child: &mut Option<Child>) -> io::Result<()> {
-    match child {
-        Some(child) => exited(child).await.map(|_| ()),
-        None => Ok(()),
-    }
 }
 
 /// The last lines of a log and where the rest is.

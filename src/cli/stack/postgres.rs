@@ -12,32 +12,32 @@ use crate::clock;
 
 pub(super) const USER: &str = "berth";
 const MAJOR: &str = "18";
-/// `nobody`, where a user namespace is refused.
+/// `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 
-/// Postgres refuses to run as root, so root starts it as somebody else who can still use root's folders, wherever the
-/// project lies. In both ways the process keeps its id, so that it can be watched and killed.
+/// Postgres refuses to run as root, and `initdb` as a user without a name. Both then start it as `nobody`, who can
+/// still use our folders, wherever the project lies. The process keeps its id, so that it can be watched and killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunAs {
-    /// We are not root.
     Ourselves,
-    /// A user namespace in which root has another number. Files stay root's.
+    /// A user namespace in which we are called `nobody`. Files stay ours.
     Namespace,
-    /// `nobody`, who owns the data and keeps the capability to pass through root's folders. Containers mostly refuse
-    /// user namespaces and allow this.
+    /// The real `nobody`, who owns the data and keeps the capability to pass through root's folders. Containers mostly
+    /// refuse user namespaces and allow this.
     Nobody,
 }
 
 impl RunAs {
     /// Tries what works here with the very program and folder.
     pub(super) fn choose(bin_dir: &Path, data_dir: &Path) -> Result<RunAs, StackError> {
-        let output = Command::new("id").arg("-u").stderr(Stdio::null()).output();
-        if !output.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
+        let user = Command::new("sh").args(["-c", r#"[ "$(id -u)" != 0 ] && id -un"#]).stderr(Stdio::null()).output();
+        if user.is_ok_and(|user| user.status.success()) {
             return Ok(RunAs::Ourselves);
         }
         let works = |run_as: &RunAs| {
             let mut command = Command::new(run_as.words()[0]);
-            command.args(&run_as.words()[1..]).args(["sh", "-c", r#"[ -x "$1/postgres" ] && [ -w "$2" ]"#, "sh"]);
+            command.args(&run_as.words()[1..]);
+            command.args(["sh", "-c", r#"id -un && [ -x "$1/postgres" ] && [ -w "$2" ]"#, "sh"]);
             let status = command.args([bin_dir, data_dir]).stdout(Stdio::null()).stderr(Stdio::null()).status();
             status.is_ok_and(|status| status.success())
         };
@@ -49,7 +49,7 @@ impl RunAs {
     fn words(self) -> &'static [&'static str] {
         match self {
             RunAs::Ourselves => &[],
-            RunAs::Namespace => &["unshare", "--user", "--map-user=1000"],
+            RunAs::Namespace => &["unshare", "--user", "--map-user=65534"],
             RunAs::Nobody => &[
                 "setpriv",
                 "--reuid=65534",
@@ -66,13 +66,13 @@ impl RunAs {
     fn own(self, folder: &Path) -> io::Result<()> {
         let owner = match self {
             RunAs::Ourselves => return Ok(()),
-            RunAs::Namespace => 0,
+            RunAs::Namespace => fs::metadata(folder.parent().unwrap_or(folder))?.uid(),
             RunAs::Nobody => NOBODY,
         };
         if fs::metadata(folder)?.uid() == owner {
             return Ok(());
         }
-        let status = Command::new("chown").args(["-R", &format!("{owner}:{owner}"), "--"]).arg(folder).status()?;
+        let status = Command::new("chown").args(["-R", &owner.to_string(), "--"]).arg(folder).status()?;
         if status.success() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }

@@ -3,7 +3,7 @@
 use super::reserve::place;
 use super::{Caller, Subject, check};
 use crate::domain::command::Confirm;
-use crate::domain::hold::{EndReason, Reservation, Status};
+use crate::domain::hold::{Reservation, Status};
 use crate::domain::outcome::{Outcome, Refusal};
 use crate::domain::price::cost_cents;
 use crate::domain::resource::Policy;
@@ -14,8 +14,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Confirm) -> O
     let subject = Subject::find(state, caller, command.id)?;
     match subject.hold.status {
         Status::Held => {}
-        Status::Pending | Status::Active | Status::Paused => return subject.unchanged(),
-        Status::Ended if subject.hold.end_reason != Some(EndReason::HoldExpired) => return subject.unchanged(),
+        Status::Pending | Status::Active | Status::Paused | Status::Ended => return subject.unchanged(),
         _ => return Err(subject.wrong_state(&[Status::Held])),
     }
     let mut reservation = subject.reservation;

@@ -26,8 +26,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
         return Err(check::out_of_range("end_time", "not earlier than the present end"));
     }
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
-    let last = reservation.intervals.last().ok_or_else(|| subject.wrong_state(&ALLOWED))?;
-    let added = Interval { start: last.end, end: command.end_time, quantity: last.quantity };
+    let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
     state.lapse(&reservation.pool);
     check::capacity(&find_pool(state, &reservation.pool)?.usage, &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
@@ -55,9 +54,24 @@ fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -
     }
 }
 
+/// What is added: at the last interval's quantity, but never units that were given back in its last grain, where its
+/// interval was too short to be cut.
+fn added(reservation: &Reservation, end: Instant) -> Option<Interval> {
+    let last = reservation.intervals.last()?;
+    let quantity = match reservation.units_bound {
+        0 => last.quantity,
+        _ => last.quantity.min(reservation.units.count()),
+    };
+    Some(Interval { start: last.end, end, quantity })
+}
+
 fn lengthen(reservation: &mut Reservation, added: Interval, terms: check::Terms) {
-    if let Some(last) = reservation.intervals.last_mut() {
-        last.end = added.end;
+    match reservation.intervals.last_mut() {
+        Some(last) if last.quantity == added.quantity => last.end = added.end,
+        _ => {
+            reservation.intervals.push(added);
+            reservation.quantity = added.quantity;
+        }
     }
     let cost = cost_cents(added.quantity, added.seconds(), terms.unit_price_cents);
     reservation.end_time = added.end;

@@ -65,7 +65,7 @@ impl Usage {
     /// Moves the load by a hold's change. `lapses_at`: when what the hold claims lapses by itself.
     ///
     /// `change` counts from what the hold had before, so that of a claim that has lapsed already is not taken out a
-    /// second time.
+    /// second time. A hold that claims without lapsing never lapses later.
     pub fn apply(&mut self, id: HoldId, change: &[Delta], lapses_at: Option<Instant>) -> Undo {
         let claim_before = self.remove_claim(id);
         let mut applied = change.to_vec();

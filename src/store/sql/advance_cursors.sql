@@ -1,4 +1,5 @@
--- name: move the relay's cursors while the lease is this one
+-- name: advance_cursors
+-- Move the relay's cursors while the lease is this one.
 -- The shared lock keeps another worker from taking the lease before the cursors have moved.
 with mine as materialized (
     select from lease

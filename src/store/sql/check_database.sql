@@ -1,4 +1,5 @@
--- name: what a worker asks of a database
+-- name: check_database
+-- What a worker asks of a database.
 -- The settings as they are in this session: the server, the database and the role may each have set them.
 select
     pg_is_in_recovery() as is_replica,

@@ -1,3 +1,4 @@
+-- name: hold_columns
 hold.lane, hold.id, hold.kind::text as kind, hold.tenant, hold.status::text as status,
     hold.end_reason::text as end_reason, hold.version, hold.created_at, hold.created_by, hold.deactivated_at,
     hold.expires_at, hold.pool, hold.name, hold.instance_type, hold.region, hold.start_time, hold.end_time,

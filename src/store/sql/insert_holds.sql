@@ -1,4 +1,5 @@
--- name: insert the new holds of a batch
+-- name: insert_holds
+-- Insert the new holds of a batch.
 insert into hold (
     lane, id, kind, tenant, status, end_reason, version, created_at, created_by, deactivated_at, expires_at, due_at,
     occupied_until, pool, name, instance_type, region, start_time, end_time, quantity, intervals, units, units_bound,

@@ -1,4 +1,5 @@
--- name: append the events of a batch to the journal
+-- name: insert_journal
+-- Append the events of a batch to the journal.
 insert into journal (
     lane, seq, hold_id, version, tenant, kind, label, event_type, at, usage, lapses_at, payload
 )

@@ -1,4 +1,5 @@
--- name: put the offers of pools
+-- name: insert_offers
+-- Put the offers of pools.
 insert into pool_offer (
     lane, pool, position, key, display_name, unit_price_cents, return_buyback_price_cents, pause_buyback_price_cents,
     option_premium_cents

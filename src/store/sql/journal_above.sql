@@ -1,4 +1,5 @@
--- name: what waits to be published, a share for each lane
+-- name: journal_above
+-- What waits to be published, a share for each lane.
 -- Lanes with little waiting are taken whole, the others up to one common level, so that the page is full and none
 -- starves; the level is the greatest that any lane would get after those with less. Then, one event of each lane at a
 -- time, until the page is full in rows or bytes: each lane's part has no gap. One event is always given.

@@ -1,5 +1,6 @@
--- name: a page of a tenant's reservations
--- $6 and $7 are where the page before it ended.
+-- name: list_holds
+-- A page of a tenant's reservations.
+-- The order is one of four, and its condition continues behind the last row of the page before.
 with clock as materialized (select clock_timestamp() as at)
 select clock.at as read_at, {hold}
 from clock
@@ -14,6 +15,6 @@ left join lateral (
         and ($5::text is null or effective_status(hold, clock.at) = $5::hold_status)
         and {after}
     order by {order}
-    limit $8
+    limit $7
 ) as hold on true
 order by {order}

@@ -1,4 +1,5 @@
--- name: a page of all pools by name
+-- name: list_pools
+-- A page of all pools by name.
 select {pool}
 from pool
 {offers}

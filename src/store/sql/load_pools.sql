@@ -1,4 +1,5 @@
--- name: load the pools of some lanes
+-- name: load_pools
+-- Load the pools of some lanes.
 select {pool}
 from pool
 {offers}

@@ -1,4 +1,5 @@
--- name: load the receipts of a batch
+-- name: load_receipts
+-- Load the receipts of a batch.
 select id, tenant, verb, request, body, error_number, error_code
 from receipt
 where id = any($1::uuid[])

@@ -1,4 +1,5 @@
--- name: lock the lanes of a batch, in ascending order, then read the clock
+-- name: lock_lanes
+-- Lock the lanes of a batch, in ascending order, then read the clock.
 -- Reads nothing but what it locks: the snapshot is older than the locks, and only a locked row is read as it is now.
 -- The batch's row waits for the count, so its clock is read after the last lock.
 with locked as materialized (

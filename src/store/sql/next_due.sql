@@ -1,4 +1,5 @@
--- name: when the next thing is due in each lane
+-- name: next_due
+-- When the next thing is due in each lane.
 select clock.at as read_at, lane.lane, first.due_at
 from (select clock_timestamp() as at) as clock
 cross join lane

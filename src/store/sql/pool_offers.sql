@@ -1,3 +1,4 @@
+-- name: pool_offers
 cross join lateral (
     select
         coalesce(array_agg(offer.key order by offer.position), '{}') as offer_keys,

@@ -1,2 +1,3 @@
--- name: how far each lane is published
+-- name: read_cursors
+-- How far each lane is published.
 select lane, seq from relay_cursor order by lane

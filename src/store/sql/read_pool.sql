@@ -1,4 +1,5 @@
--- name: a pool by its name
+-- name: read_pool
+-- A pool by its name.
 select {pool}
 from pool
 {offers}

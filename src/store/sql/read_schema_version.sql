@@ -1,2 +1,3 @@
--- name: the version of the schema
+-- name: read_schema_version
+-- The version of the schema.
 select coalesce(max(version), 0) as version from _sqlx_migrations where success

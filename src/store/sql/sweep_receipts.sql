@@ -1,5 +1,6 @@
--- name: delete old receipts
+-- name: sweep_receipts
+-- Delete old receipts.
 delete from receipt
 where ctid = any (array(
-    select ctid from receipt where at < clock_timestamp() - make_interval(secs => $1) limit $2
+    select ctid from receipt where at < now() - make_interval(secs => $1) limit $2
 ))

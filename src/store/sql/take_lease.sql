@@ -1,4 +1,5 @@
--- name: take the relay's lease where it is free, or renew one's own
+-- name: take_lease
+-- Take the relay's lease where it is free, or renew one's own.
 -- A holder that lost it comes back under a new epoch; one whose lease ran out and was taken by nobody keeps its own.
 insert into lease as held (role, holder, epoch, expires_at)
 values ('relay', $1, 1, clock_timestamp() + make_interval(secs => $2))

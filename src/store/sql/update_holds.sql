@@ -1,5 +1,8 @@
--- name: update the changed holds of a batch
+-- name: update_holds
+-- Update the changed holds of a batch.
 -- Everything but what identifies a hold and who made it. Each id may stand once: of two rows only one would be taken.
+-- Each row is looked up by itself: a limit keeps the planner from turning the loop round. It stays in its place while
+-- the lane is locked.
 update hold
 set
     status = new.status::hold_status,
@@ -32,4 +35,10 @@ set
     release_token = new.release_token,
     fencing_token = new.fencing_token
 from {rows}
-where hold.lane = new.lane and hold.id = new.id
+cross join lateral (
+    select present.ctid as place
+    from hold as present
+    where present.lane = new.lane and present.id = new.id
+    limit 1
+) as present
+where hold.ctid = present.place

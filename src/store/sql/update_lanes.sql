@@ -1,4 +1,5 @@
--- name: move the lanes of a batch on
+-- name: update_lanes
+-- Move the lanes of a batch on.
 update lane
 set
     seq = new.seq,

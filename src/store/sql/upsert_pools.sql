@@ -1,4 +1,5 @@
--- name: put the pools of a batch
+-- name: upsert_pools
+-- Put the pools of a batch.
 insert into pool (
     lane, name, version, capacity, capacity_at, capacity_quantity, instance_type, region, grain_seconds, quantity_step,
     quantity_min, quantity_max, duration_min_seconds, duration_max_seconds, lead_time_seconds, horizon_seconds,

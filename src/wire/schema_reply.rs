@@ -1,0 +1,447 @@
+//! JSON Schemas (2020-12) of replies and events: beside the structs that `view`, `refusal`, `reply` and `event` write,
+//! which tests validate against them.
+
+use serde_json::{Map, Value, json};
+
+use super::verb::Verb;
+use crate::domain::event::EventType;
+use crate::domain::hold::{EndReason, Status};
+use crate::domain::outcome::FieldReason;
+
+/// Schemas that others refer to, by file name.
+pub fn shared() -> impl Iterator<Item = (&'static str, Value)> {
+    [
+        ("error.json", error()),
+        ("reservation.json", reservation(false)),
+        ("lock.json", lock()),
+        ("pool.json", pool()),
+        ("event.json", event()),
+    ]
+    .into_iter()
+}
+
+/// What a verb is answered with when it is not refused; refusals are of `error.json`.
+pub fn reply(verb: Verb) -> Value {
+    let reservation = || json!({"$ref": "reservation.json"});
+    let pool = || json!({"$ref": "pool.json"});
+    let schema = match verb {
+        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Get => reservation(),
+        Verb::Terminate => closed(
+            vec![
+                ("reservation", reservation()),
+                ("terminated_units", array(unit())),
+                ("already_terminated", array(unit())),
+                ("credit_cents", integer(0)),
+            ],
+            vec![],
+        ),
+        Verb::List => page(reservation()),
+        Verb::Lock => one_or_many(lock_reply()),
+        Verb::Unlock => one_or_many(unlock_reply()),
+        Verb::Renew => one_or_many(renew_reply()),
+        Verb::Check => json!({
+            "description": "An object for `resource`, an array in the order of `resources`.",
+            "$defs": {"item": check_reply()},
+            "oneOf": [{"$ref": "#/$defs/item"}, {"type": "array", "items": {"$ref": "#/$defs/item"}}]
+        }),
+        Verb::Verify => closed(
+            vec![
+                ("current", says(json!({"type": "boolean"}), "Is it the token of the lock's present holder?")),
+                ("fencing_token", says(integer(0), "The token that was asked about, never another's.")),
+            ],
+            vec![],
+        ),
+        Verb::Receipt => json!({
+            "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
+                            refusal that answered it."
+        }),
+        Verb::PoolPut | Verb::PoolGet => pool(),
+        Verb::PoolList => page(pool()),
+    };
+    with(schema, "title", json!(format!("Reply: {}", verb.name())))
+}
+
+fn with(mut schema: Value, name: &str, value: Value) -> Value {
+    if let Value::Object(members) = &mut schema {
+        members.insert(name.into(), value);
+    }
+    schema
+}
+
+fn says(schema: Value, description: &str) -> Value {
+    with(schema, "description", json!(description))
+}
+
+/// An object with these fields and no others; `always` are always there, `sometimes` may be left out.
+fn closed(always: Vec<(&str, Value)>, sometimes: Vec<(&str, Value)>) -> Value {
+    let required: Vec<&str> = always.iter().map(|(name, _)| *name).collect();
+    let properties: Map<String, Value> =
+        always.iter().chain(&sometimes).map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn page(item: Value) -> Value {
+    let next = says(nullable(text()), "Send it as next_cursor for the next page; null on the last.");
+    closed(vec![("data", array(item)), ("next_cursor", next)], vec![])
+}
+
+fn one_or_many(item: Value) -> Value {
+    json!({
+        "description": "An object for an object; for an array an array, with a refusal in the place of a refused item.",
+        "$defs": {"item": item},
+        "oneOf": [
+            {"$ref": "#/$defs/item"},
+            {"type": "array", "items": {"oneOf": [{"$ref": "#/$defs/item"}, {"$ref": "error.json"}]}}
+        ]
+    })
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn integer(minimum: i64) -> Value {
+    json!({"type": "integer", "minimum": minimum})
+}
+
+fn array(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+fn nullable(schema: Value) -> Value {
+    let kind = schema.get("type").cloned().unwrap_or_default();
+    with(schema, "type", json!([kind, "null"]))
+}
+
+fn instant() -> Value {
+    let pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{6})?Z$";
+    json!({"type": "string", "format": "date-time", "pattern": pattern})
+}
+
+const HEX: &str = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+
+fn id() -> Value {
+    json!({"type": "string", "format": "uuid", "pattern": format!("^{HEX}$")})
+}
+
+fn unit() -> Value {
+    json!({"type": "string", "pattern": format!("^{HEX}\\.(0|[1-9][0-9]*)$")})
+}
+
+fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
+    json!({"type": "string", "enum": names.collect::<Vec<_>>()})
+}
+
+fn status() -> Value {
+    one_of(Status::ALL.into_iter().map(Status::name))
+}
+
+fn end_reason() -> Value {
+    one_of(EndReason::ALL.into_iter().map(EndReason::name))
+}
+
+fn interval() -> Value {
+    closed(vec![("start_time", instant()), ("end_time", instant()), ("quantity", integer(1))], vec![])
+}
+
+fn tags() -> Value {
+    json!({"type": ["object", "null"], "additionalProperties": {"type": "string"}})
+}
+
+fn launch_specification(is_redacted: bool) -> Value {
+    let mut sometimes = vec![("kubernetes_cluster", text()), ("image_version", text()), ("memory_gb", integer(0))];
+    if !is_redacted {
+        sometimes.push(("startup_script", text()));
+    }
+    nullable(closed(vec![("volumes", array(text())), ("ssh_keys", array(text()))], sometimes))
+}
+
+/// `is_redacted`: as events show it.
+fn reservation(is_redacted: bool) -> Value {
+    let schema = closed(
+        vec![
+            ("reservation_id", id()),
+            ("tenant", text()),
+            ("kind", json!({"const": "reservation"})),
+            ("name", nullable(text())),
+            ("pool", text()),
+            ("instance_type", nullable(text())),
+            ("region", nullable(text())),
+            ("status", status()),
+            ("intervals", says(array(interval()), "Sorted by start, not overlapping, not merged.")),
+            ("start_time", says(instant(), "The first start.")),
+            ("end_time", says(instant(), "The last end.")),
+            ("quantity", says(integer(0), "The largest quantity of the intervals.")),
+            ("units", says(array(unit()), "Bound when it becomes active.")),
+            ("launch_specification", launch_specification(is_redacted)),
+            ("tags", tags()),
+            ("offer_key", text()),
+            ("unit_price_cents", says(integer(0), "Cents per unit-hour.")),
+            ("total_price_cents", json!({"type": "integer"})),
+            ("created_at", instant()),
+            ("version", says(integer(1), "1, 2, 3 … without gaps: one for each event.")),
+        ],
+        vec![
+            ("end_reason", says(end_reason(), "Why it is over.")),
+            ("created_by", text()),
+            ("deactivated_at", says(instant(), "When it became terminal.")),
+            ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
+        ],
+    );
+    with(schema, "title", json!("Reservation"))
+}
+
+fn lock() -> Value {
+    let schema = closed(
+        vec![
+            ("lock_id", says(id(), "One claim's, from its grant to its end.")),
+            ("tenant", text()),
+            ("kind", json!({"const": "lock"})),
+            ("resource", text()),
+            ("resource_type", text()),
+            ("requester", text()),
+            ("status", status()),
+            ("fencing_token", says(integer(0), "Strictly rising per resource, for ever.")),
+            ("expires_at", says(nullable(instant()), "null: until released.")),
+            ("created_at", instant()),
+            ("version", integer(1)),
+        ],
+        vec![
+            ("end_reason", end_reason()),
+            ("created_by", text()),
+            ("deactivated_at", says(instant(), "When it became terminal.")),
+        ],
+    );
+    with(says(schema, "A lock's claim as events show it: never its release token."), "title", json!("Lock"))
+}
+
+fn lock_reply() -> Value {
+    let own = "The caller's own claim only: null for ALREADY_HELD.";
+    closed(
+        vec![
+            ("resource", text()),
+            ("requester", text()),
+            ("status", json!({"type": "string", "enum": ["ACQUIRED", "ALREADY_HAD", "ALREADY_HELD"]})),
+            ("explanation", says(text(), "One sentence for a person.")),
+            ("release_token", says(nullable(id()), own)),
+            ("fencing_token", says(nullable(integer(0)), own)),
+            ("expires_at", says(nullable(instant()), own)),
+            ("acquired_slots", json!({"type": "null"})),
+            ("acquired_blockers", json!({"type": "null"})),
+            ("reserved_at_path", json!({"type": "null"})),
+            ("lock_id", says(nullable(id()), own)),
+        ],
+        vec![],
+    )
+}
+
+fn unlock_reply() -> Value {
+    let statuses = json!({"type": "string", "enum": ["RELINQUISHED", "NOT_RESERVED", "DOESNT_OWN_RESERVATION"]});
+    closed(vec![("requester", text()), ("resource", text()), ("status", statuses), ("released", array(text()))], vec![])
+}
+
+fn renew_reply() -> Value {
+    let statuses = json!({"type": "string", "enum": ["RENEWED", "NOT_RESERVED", "DOESNT_OWN_RESERVATION"]});
+    closed(
+        vec![
+            ("resource", text()),
+            ("status", statuses),
+            ("expires_at", nullable(instant())),
+            ("fencing_token", nullable(integer(0))),
+        ],
+        vec![],
+    )
+}
+
+fn check_reply() -> Value {
+    closed(
+        vec![
+            ("resource", text()),
+            ("is_reserved", json!({"type": "boolean"})),
+            ("holder", says(nullable(text()), "The requester that holds it.")),
+            ("expires_at", nullable(instant())),
+            ("fencing_token", nullable(integer(0))),
+        ],
+        vec![],
+    )
+}
+
+fn pool() -> Value {
+    let step = closed(vec![("effective_at", instant()), ("quantity", integer(0))], vec![]);
+    let cents = || integer(0);
+    let offer = closed(
+        vec![
+            ("key", text()),
+            ("display_name", text()),
+            ("unit_price_cents", cents()),
+            ("return_buyback_price_cents", cents()),
+            ("pause_buyback_price_cents", cents()),
+            ("option_premium_cents", cents()),
+        ],
+        vec![],
+    );
+    let count = || integer(0);
+    let mut always = vec![
+        ("pool", text()),
+        ("instance_type", nullable(text())),
+        ("region", nullable(text())),
+        ("instance_spec", json!({"type": ["object", "null"]})),
+        ("offers", array(offer)),
+        ("tags", tags()),
+        ("version", says(integer(1), "One more with each change.")),
+    ];
+    let counts = ["grain_seconds", "quantity_step", "lead_time_seconds", "horizon_seconds", "intervals_max"];
+    always.extend(counts.into_iter().chain(["ending_soon_seconds"]).map(|name| (name, count())));
+    let limits = ["quantity_min", "quantity_max", "duration_min_seconds", "duration_max_seconds"];
+    always.extend(limits.map(|name| (name, nullable(count()))));
+    let rights = ["cancellable", "extendable", "pausable", "reducible", "enabled"];
+    always.extend(rights.map(|name| (name, json!({"type": "boolean"}))));
+    let schema = closed(always, vec![("capacity", count()), ("capacity_schedule", array(step))]);
+    let about = "The whole configuration: but for its version, a pool_put that would change nothing.";
+    let either = json!([{"required": ["capacity"]}, {"required": ["capacity_schedule"]}]);
+    with(with(says(schema, about), "oneOf", either), "title", json!("Pool"))
+}
+
+const CODES: [&str; 24] = [
+    "invalid_json",
+    "invalid_request",
+    "payload_too_large",
+    "invalid_idempotency_key",
+    "tenant_mismatch",
+    "idempotency_key_conflict",
+    "deadline_exceeded",
+    "not_found",
+    "unknown_pool",
+    "unknown_verb",
+    "duration_out_of_policy",
+    "not_cancellable",
+    "not_extendable",
+    "not_pausable",
+    "not_reducible",
+    "pool_disabled",
+    "invalid_state",
+    "hold_expired",
+    "lead_time_violation",
+    "insufficient_capacity",
+    "price_above_max",
+    "overloaded",
+    "unavailable",
+    "unknown_outcome",
+];
+
+const REASONS: [FieldReason; 11] = [
+    FieldReason::MissingField,
+    FieldReason::UnknownField,
+    FieldReason::DuplicateField,
+    FieldReason::WrongType,
+    FieldReason::OutOfRange,
+    FieldReason::InvalidTimestamp,
+    FieldReason::InvalidInterval,
+    FieldReason::Misaligned,
+    FieldReason::InvalidString,
+    FieldReason::InvalidId,
+    FieldReason::TooManyItems,
+];
+
+/// The details that a code brings with it; an empty object for every other code.
+fn details() -> Vec<(&'static str, Value)> {
+    let shortfall = closed(
+        vec![
+            ("start_time", instant()),
+            ("end_time", instant()),
+            ("requested", integer(0)),
+            ("available", says(integer(0), "The fewest units free at any instant of it.")),
+        ],
+        vec![],
+    );
+    let field = || says(text(), "Its path, such as intervals[1].quantity.");
+    let seconds = || nullable(integer(0));
+    let reasons = one_of(REASONS.into_iter().map(FieldReason::name));
+    vec![
+        ("invalid_request", closed(vec![("field", field()), ("reason", reasons)], vec![])),
+        ("payload_too_large", closed(vec![("bytes_max", integer(1))], vec![])),
+        ("idempotency_key_conflict", closed(vec![("field", field())], vec![])),
+        (
+            "duration_out_of_policy",
+            closed(vec![("duration_min_seconds", seconds()), ("duration_max_seconds", seconds())], vec![]),
+        ),
+        ("invalid_state", closed(vec![("status", status()), ("allowed", array(status()))], vec![])),
+        ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
+        (
+            "insufficient_capacity",
+            closed(vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))], vec![]),
+        ),
+        ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),
+        ("overloaded", closed(vec![("retry_after_ms", integer(0))], vec![])),
+    ]
+}
+
+fn error() -> Value {
+    let code = |code: &str| json!({"properties": {"code": {"const": code}}});
+    let detailed = details();
+    let bare: Vec<&str> =
+        CODES.into_iter().filter(|code| detailed.iter().all(|(detailed, _)| detailed != code)).collect();
+    let empty = json!({"type": "object", "maxProperties": 0});
+    let mut rules: Vec<Value> = detailed
+        .into_iter()
+        .map(|(name, details)| json!({"if": code(name), "then": {"properties": {"details": details}}}))
+        .collect();
+    rules.push(json!({
+        "if": {"properties": {"code": {"enum": bare}}},
+        "then": {"properties": {"details": empty}}
+    }));
+    let inner = closed(
+        vec![
+            ("code", json!({"type": "string", "enum": CODES})),
+            ("message", says(text(), "One sentence for a person; never repeats what was sent.")),
+            ("retryable", says(json!({"type": "boolean"}), "May the same request, sent again, come out otherwise?")),
+            ("details", json!({"type": "object"})),
+        ],
+        vec![],
+    );
+    let schema = closed(vec![("error", with(inner, "allOf", json!(rules)))], vec![]);
+    with(says(schema, "A refusal."), "title", json!("Error"))
+}
+
+/// A lock or a reservation after the change, and what changed beside it.
+fn event() -> Value {
+    let kinds = || ["reservation", "lock"].into_iter();
+    let types = EventType::ALL.map(EventType::name);
+    let names: Vec<String> = kinds().flat_map(|kind| types.map(|name| format!("berth.{kind}.{name}.v1"))).collect();
+    let schema = closed(
+        vec![
+            ("specversion", json!({"const": "1.0"})),
+            ("id", says(id(), "The same however often the event is delivered.")),
+            ("source", json!({"type": "string", "pattern": "^/berth/[a-z0-9][a-z0-9-]{0,62}$"})),
+            ("type", json!({"type": "string", "enum": names})),
+            ("subject", says(id(), "The reservation_id or lock_id.")),
+            ("time", says(instant(), "When it was decided.")),
+            ("datacontenttype", json!({"const": "application/json"})),
+            ("data", json!({"oneOf": [changed(reservation(true)), changed(lock())]})),
+        ],
+        vec![],
+    );
+    with(says(schema, "A lifecycle event, CloudEvents 1.0: one for each version."), "title", json!("Event"))
+}
+
+/// The fields of an event's data: those of the hold, and these.
+fn changed(mut hold: Value) -> Value {
+    let fields = [
+        ("effective_at", says(instant(), "The instant from which it counts.")),
+        ("previous_status", says(nullable_status(), "null on the first event.")),
+        ("actor", says(text(), "As told by Berth-Actor; not trusted.")),
+        ("traceparent", text()),
+    ];
+    if let Some(Value::Object(properties)) = hold.get_mut("properties") {
+        properties.extend(fields.map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    if let Some(Value::Array(required)) = hold.get_mut("required") {
+        required.extend([json!("effective_at"), json!("previous_status")]);
+    }
+    hold
+}
+
+fn nullable_status() -> Value {
+    let names: Vec<Value> = Status::ALL.into_iter().map(|status| json!(status.name())).chain([Value::Null]).collect();
+    json!({"enum": names})
+}

@@ -1,0 +1,213 @@
+//! Random commands against the dumbest right answer, and against themselves decided in another grouping.
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may fail loudly, their helpers too
+
+mod minutes;
+mod ops;
+mod world;
+
+use berth::domain::command::Request;
+use berth::domain::decide::decide;
+use berth::domain::hold::Hold;
+use berth::domain::id::{HoldId, Lane};
+use berth::domain::resource::Capacity;
+use berth::domain::state::{Changes, Decided};
+use berth::domain::tick::as_of;
+use berth::domain::usage::Usage;
+use berth::domain::window::Instant;
+use minutes::Minutes;
+use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use world::{World, request};
+
+/// Two pools of eight units.
+fn furnished() -> World {
+    let mut world = World::new(second(0));
+    let puts = [request("acme", 1_000_000, put(0, 8)), request("acme", 1_000_001, put(1, 8))];
+    world.batch(&puts);
+    world
+}
+
+/// What happened before: commands one by one, each some seconds after the one before.
+type Past = Vec<(i64, Op)>;
+
+fn past() -> impl Strategy<Value = Past> {
+    prop::collection::vec((0i64..240, op()), 0..12)
+}
+
+/// A world with a past, at the instant to which it has come.
+fn with_past(past: &Past) -> (World, Numbering, i64) {
+    let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+    for (seconds, op) in past {
+        now += seconds;
+        world.set_now(second(now));
+        world.batch(&[numbering.request(op, second(now))]);
+    }
+    now += 61;
+    world.set_now(second(now));
+    (world, numbering, now)
+}
+
+/// The load of each pool in each minute.
+fn loads(world: &World) -> Vec<Option<i64>> {
+    let each = |pool| (0..MINUTES).map(move |at| (pool, at));
+    let load = |(pool, at)| world.peak(&pool_name(pool), minute(at), minute(at + 1));
+    (0..2).flat_map(each).map(load).collect()
+}
+
+/// The same as a worker sees it that has just read all holds from the database.
+fn cold_loads(world: &World, now: Instant) -> Vec<Option<i64>> {
+    let is_on = |hold: &&Hold, pool| hold.reservation().is_some_and(|it| it.pool == pool_name(pool));
+    let load = |pool| {
+        let mut usage =
+            Usage::new(&world.lanes[&Lane::of_pool(&pool_name(pool))].pools[&pool_name(pool)].pool.capacity);
+        world.holds.values().filter(|hold| is_on(hold, pool)).for_each(|hold| usage.load(hold));
+        usage.lapse(now);
+        (0..MINUTES).map(move |at| Some(usage.peak(minute(at), minute(at + 1)))).collect::<Vec<_>>()
+    };
+    (0..2).flat_map(load).collect()
+}
+
+/// The same as a worker sees it that learns of everything from the journal.
+struct Follower(Vec<Usage>);
+
+impl Follower {
+    fn new() -> Follower {
+        Follower((0..2).map(|_| Usage::new(&Capacity::Constant(8))).collect())
+    }
+
+    fn read(&mut self, changes: &Changes) {
+        for (number, usage) in (0u8..).zip(&mut self.0) {
+            let name = pool_name(number);
+            changes.pools.iter().filter(|pool| pool.name == name).for_each(|pool| usage.set_capacity(&pool.capacity));
+            for event in &changes.events {
+                if event.hold.reservation().is_some_and(|it| it.pool == name) {
+                    usage.apply(event.hold.id, &event.usage, event.lapses_at());
+                }
+            }
+        }
+    }
+
+    fn loads(&mut self, now: Instant) -> Vec<Option<i64>> {
+        self.0.iter_mut().for_each(|usage| usage.lapse(now));
+        let load =
+            |usage: &Usage| -> Vec<_> { (0..MINUTES).map(|at| Some(usage.peak(minute(at), minute(at + 1)))).collect() };
+        self.0.iter().flat_map(load).collect()
+    }
+}
+
+/// Every hold as a reader sees it at an instant.
+fn as_read(world: &World, at: Instant) -> BTreeMap<HoldId, Hold> {
+    world.holds.iter().map(|(id, hold)| (*id, as_of(hold.clone(), at))).collect()
+}
+
+fn lapse(world: &mut World) {
+    for lane in world.lanes.values_mut() {
+        let now = lane.head.now;
+        lane.pools.values_mut().for_each(|pool| pool.usage.lapse(now));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_batch_equals_its_commands_decided_one_by_one(past in past(), ops in prop::collection::vec(op(), 1..12)) {
+        let (mut together, mut numbering, now) = with_past(&past);
+        let (mut alone, _, _) = with_past(&past);
+        let requests: Vec<Request> = ops.iter().map(|op| numbering.request(op, second(now))).collect();
+        let (outcomes, changes) = together.batch(&requests);
+        let mut events = Vec::new();
+        for (request, outcome) in requests.iter().zip(&outcomes) {
+            let (outcomes, changes) = alone.batch(std::slice::from_ref(request));
+            prop_assert_eq!(&outcomes[0], outcome);
+            events.extend(changes.events);
+        }
+        prop_assert_eq!(changes.events, events);
+        prop_assert_eq!(&together.holds, &alone.holds);
+        for world in [&mut together, &mut alone] {
+            lapse(world);
+        }
+        prop_assert_eq!(loads(&together), loads(&alone));
+        for lane in Lane::all() {
+            prop_assert_eq!(together.lanes[&lane].head, alone.lanes[&lane].head);
+            let pools = |world: &World| world.lanes[&lane].pools.values().map(|it| it.pool.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(pools(&together), pools(&alone));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_rolled_back_leaves_no_trace(
+        past in past(),
+        ops in prop::collection::vec(op(), 1..12),
+        next in prop::collection::vec((0i64..240, op()), 1..8),
+    ) {
+        let (mut world, mut numbering, mut now) = with_past(&past);
+        let (mut untouched, _, _) = with_past(&past);
+        let heads: Vec<_> = world.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
+        let mut lost = numbering.clone();
+        let mut requests: Vec<Request> = ops.iter().map(|op| lost.request(op, second(now))).collect();
+        requests.push(request("acme", 2_000_000, put(7, 3)));
+        let mut state = world.open(&requests, &[]);
+        for request in &requests {
+            let _ = decide(&mut state, request);
+        }
+        let Decided { mut lanes, rollback, .. } = state.finish();
+        rollback.apply(&mut lanes);
+        world.lanes.extend(lanes);
+        for (lane, head) in heads {
+            world.lanes.get_mut(&lane).unwrap().head = head;
+        }
+        prop_assert_eq!(world.peak(&pool_name(7), minute(0), minute(1)), None, "a new pool is gone");
+        for world in [&mut world, &mut untouched] {
+            lapse(world);
+        }
+        prop_assert_eq!(loads(&world), loads(&untouched));
+        for (seconds, op) in next {
+            now += seconds;
+            let request = numbering.request(&op, second(now));
+            for world in [&mut world, &mut untouched] {
+                world.set_now(second(now));
+            }
+            let (was, is) = (untouched.batch(std::slice::from_ref(&request)), world.batch(&[request]));
+            prop_assert_eq!(was, is);
+            prop_assert_eq!(loads(&world), loads(&untouched));
+        }
+    }
+
+    #[test]
+    fn every_answer_is_what_a_vector_of_minutes_says(ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40)) {
+        let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+        let (mut minutes, mut follower) = (Minutes::new(), Follower::new());
+        for (seconds, ticks, op) in ops {
+            now += seconds;
+            world.set_now(second(now));
+            if ticks {
+                let read = as_read(&world, second(now));
+                let changes = world.tick(second(now));
+                prop_assert_eq!(&read, &world.holds, "readers see what the clock will do");
+                minutes.record(&changes);
+                follower.read(&changes);
+            }
+            let request = numbering.request(&op, second(now));
+            let (outcomes, changes) = world.batch(std::slice::from_ref(&request));
+            minutes.record(&changes);
+            follower.read(&changes);
+            minutes.check(&request.command, numbering.ids.last(), &outcomes[0], now);
+            lapse(&mut world);
+            let loads = loads(&world);
+            minutes.check_loads(&loads, now);
+            prop_assert_eq!(&cold_loads(&world, second(now)), &loads);
+            if ticks {
+                prop_assert_eq!(&follower.loads(second(now)), &loads);
+            }
+        }
+        let end = minute(100 * MINUTES);
+        world.set_now(end);
+        let read = as_read(&world, end);
+        minutes.record(&world.tick(end));
+        prop_assert_eq!(&read, &world.holds);
+        let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
+        prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
+    }
+}

@@ -1,0 +1,126 @@
+//! One line of a table: read, carried out, and what came of it in words.
+
+mod parse;
+mod show;
+
+use std::collections::BTreeMap;
+
+use berth::domain::command::{Command, Request};
+use berth::domain::hold::{Claim, Hold};
+use berth::domain::id::HoldId;
+use berth::domain::outcome::{Answer, Outcome};
+use berth::domain::state::Changes;
+use berth::domain::tick::as_of;
+use berth::domain::window::Instant;
+use uuid::Uuid;
+
+use crate::world::{World, request};
+use parse::Words;
+pub use show::Shown;
+
+pub struct Story {
+    world: World,
+    now: Instant,
+    /// How many requests there were: the randomness of the next.
+    count: u64,
+    ids: BTreeMap<String, HoldId>,
+}
+
+impl Story {
+    pub fn new() -> Story {
+        let now = parse::instant("12:00");
+        Story { world: World::new(now), now, count: 0, ids: BTreeMap::new() }
+    }
+
+    /// What the line is answered with, where it is, and its events.
+    pub fn run(&mut self, line: &str) -> (Option<Shown>, Vec<String>) {
+        let words = Words::read(line);
+        match words.verb.as_str() {
+            "==" => *self = Story::new(),
+            "at" => {
+                self.now = parse::instant(words.subject());
+                self.world.set_now(self.now);
+            }
+            "tick" => {
+                let until = words.option("until").map_or(self.now, parse::instant);
+                let changes = self.world.tick(until);
+                return (None, self.events(&changes));
+            }
+            "load" => {
+                let (start, end) = words.window();
+                let load = self.world.peak(&parse::name(words.subject()), start, end).unwrap();
+                return (Some(Shown::fact(load.to_string())), Vec::new());
+            }
+            "as_of" => {
+                let hold = as_of(self.world.holds[&self.id(words.subject())].clone(), self.now);
+                return (Some(Shown::fact(show::hold(&hold))), Vec::new());
+            }
+            _ => return self.command(line, &words),
+        }
+        (None, Vec::new())
+    }
+
+    fn command(&mut self, line: &str, words: &Words) -> (Option<Shown>, Vec<String>) {
+        let command = self.read(line, words);
+        self.count += 1;
+        let mut request = request(words.option("tenant").unwrap_or("acme"), self.count, command);
+        request.not_after = words.option("not_after").map(parse::instant);
+        let (outcomes, changes) = self.world.batch(std::slice::from_ref(&request));
+        self.name_holds(line, &request, &outcomes[0]);
+        (Some(show::outcome(&outcomes[0])), self.events(&changes))
+    }
+
+    fn read(&self, line: &str, words: &Words) -> Command {
+        match words.verb.as_str() {
+            "several" => {
+                let items = line.trim_start_matches("several ").split(" ; ");
+                Command::Several(items.map(|item| self.read(item, &Words::read(item))).collect())
+            }
+            "unlock" | "renew" => words.lock_command(self.token(words)),
+            verb => match verb {
+                "confirm" | "extend" | "terminate" | "cancel" => words.change(self.id(words.subject()), |n| self.id(n)),
+                _ => words.new_thing(),
+            },
+        }
+    }
+
+    /// Remembers what a line calls the hold that it makes: the reservation's name, or `as=` for a lock's claim.
+    fn name_holds(&mut self, line: &str, request: &Request, outcome: &Outcome) {
+        let names = line.trim_start_matches("several ").split(" ; ").map(|item| {
+            let words = Words::read(item);
+            match words.option("as") {
+                Some(name) => name.to_owned(),
+                None => words.subject().to_owned(),
+            }
+        });
+        let outcomes = match (&request.command, outcome) {
+            (Command::Several(_), Ok(Answer::Several(outcomes))) => outcomes.clone(),
+            _ => vec![outcome.clone()],
+        };
+        for (name, outcome) in names.zip(outcomes) {
+            match outcome {
+                Ok(Answer::Reservation(hold)) => self.ids.insert(name, hold.id),
+                Ok(Answer::Lock(answer)) => answer.claim.and_then(|claim| self.ids.insert(name, claim.id)),
+                _ => None,
+            };
+        }
+    }
+
+    fn id(&self, name: &str) -> HoldId {
+        self.ids.get(name).copied().unwrap_or_else(|| HoldId::from_uuid(Uuid::from_u128(name.len() as u128)))
+    }
+
+    /// The token of the claim that `token=` names; another one for a name that nothing has.
+    fn token(&self, words: &Words) -> Uuid {
+        let hold: Option<&Hold> = words.option("token").and_then(|name| self.world.holds.get(&self.id(name)));
+        match hold.map(|hold| &hold.claim) {
+            Some(Claim::Lock(lock)) => lock.release_token,
+            _ => Uuid::nil(),
+        }
+    }
+
+    fn events(&self, changes: &Changes) -> Vec<String> {
+        let name = |id: HoldId| self.ids.iter().find(|(_, known)| **known == id).map_or("?", |(name, _)| name);
+        changes.events.iter().map(|event| show::event(event, name(event.hold.id))).collect()
+    }
+}

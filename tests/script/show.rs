@@ -1,0 +1,116 @@
+//! Outcomes and events as a table writes them.
+
+use berth::domain::command::UnitId;
+use berth::domain::event::Event;
+use berth::domain::hold::{Claim, Hold, Reservation};
+use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
+use berth::domain::window::Instant;
+
+use super::parse::show_instant;
+
+/// What came of a line.
+pub struct Shown {
+    pub text: String,
+    pub is_refusal: bool,
+}
+
+impl Shown {
+    pub fn fact(text: String) -> Shown {
+        Shown { text, is_refusal: false }
+    }
+
+    /// A refusal has to be told in full, an answer by some of its facts.
+    pub fn satisfies(&self, expected: &str) -> bool {
+        let facts: Vec<&str> = self.text.split(' ').collect();
+        self.text == expected || !self.is_refusal && expected.split_whitespace().all(|word| facts.contains(&word))
+    }
+}
+
+pub fn outcome(outcome: &Outcome) -> Shown {
+    match outcome {
+        Ok(answer) => Shown::fact(self::answer(answer)),
+        Err(refusal) => Shown { text: self::refusal(refusal), is_refusal: true },
+    }
+}
+
+fn answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Reservation(reserved) => hold(reserved),
+        Answer::Terminated(done) => terminated(done),
+        Answer::Lock(LockAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
+        Answer::Renew(RenewAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
+        Answer::Unlock(unlock) => unlock.status.name().to_owned(),
+        Answer::Several(outcomes) => outcomes.iter().map(|item| outcome(item).text).collect::<Vec<_>>().join(" ; "),
+        Answer::Pool(pool) => format!("pool v{}", pool.version),
+    }
+}
+
+fn with_claim(status: &str, claim: Option<&Hold>) -> String {
+    claim.map_or_else(|| status.to_owned(), |claim| format!("{status} {}", hold(claim)))
+}
+
+fn terminated(done: &Terminated) -> String {
+    let units = |units: &[UnitId]| units.iter().map(|unit| unit.number.to_string()).collect::<Vec<_>>().join(",");
+    let (gone, already) = (units(&done.terminated_units), units(&done.already_terminated));
+    format!("{} gone={gone} already={already} credit={}", hold(&done.hold), done.credit_cents)
+}
+
+pub fn hold(hold: &Hold) -> String {
+    let mut words = vec![hold.status.name().to_owned(), format!("v{}", hold.version)];
+    words.extend(hold.end_reason.map(|reason| format!("reason={}", reason.name())));
+    words.extend(hold.deactivated_at.map(|at| format!("off={}", show_instant(at))));
+    words.push(hold.expires_at.map_or_else(|| "forever".to_owned(), |at| format!("expires={}", show_instant(at))));
+    match &hold.claim {
+        Claim::Reservation(reservation) => words.extend(facts(reservation)),
+        Claim::Lock(lock) => words.push(format!("fence={}", lock.fencing_token)),
+    }
+    words.join(" ")
+}
+
+fn facts(it: &Reservation) -> Vec<String> {
+    let spans = it.intervals.iter().map(|part| format!("{}x{}", window(part.start, part.end), part.quantity));
+    let units = it.units.ranges().iter().map(|(from, to)| format!("{from}-{}", to - 1));
+    vec![
+        window(it.start_time, it.end_time),
+        format!("x{}", it.quantity),
+        format!("intervals={}", spans.collect::<Vec<_>>().join(",")),
+        format!("units={}", units.collect::<Vec<_>>().join(",")),
+        format!("bound={}", it.units_bound),
+        format!("offer={}", it.offer_key),
+        format!("price={}", it.unit_price_cents),
+        format!("back={}", it.return_buyback_price_cents),
+        format!("total={}", it.total_price_cents),
+    ]
+}
+
+fn window(start: Instant, end: Instant) -> String {
+    format!("{}..{}", show_instant(start), show_instant(end))
+}
+
+/// `extended r1 v2 Pending Pending @12:00 +4[14:00..15:00]`.
+pub fn event(event: &Event, name: &str) -> String {
+    let before = event.previous_status.map_or("-", |status| status.name());
+    let (version, status) = (event.hold.version, event.hold.status.name());
+    let at = show_instant(event.effective_at);
+    let usage = event.usage.iter().map(|delta| format!(" {:+}[{}]", delta.units, window(delta.start, delta.end)));
+    format!("{} {name} v{version} {before} {status} @{at}{}", event.event_type.name(), usage.collect::<String>())
+}
+
+fn refusal(refusal: &Refusal) -> String {
+    let code = refusal.code();
+    match refusal {
+        Refusal::InvalidRequest { field, reason, .. } => format!("{code} {field} {}", reason.name()),
+        Refusal::InvalidState { status, allowed } => {
+            let allowed: Vec<&str> = allowed.iter().map(|status| status.name()).collect();
+            format!("{code} {} allowed={}", status.name(), allowed.join(","))
+        }
+        Refusal::LeadTimeViolation { earliest_start } => format!("{code} {}", show_instant(*earliest_start)),
+        Refusal::PriceAboveMax { unit_price_cents } => format!("{code} {unit_price_cents}"),
+        Refusal::InsufficientCapacity { intervals } => {
+            let one =
+                |it: &Shortfall| format!("{} asked {} free {}", window(it.start, it.end), it.requested, it.available);
+            format!("{code} {}", intervals.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
+        _ => code.to_owned(),
+    }
+}

@@ -1,0 +1,18 @@
+//! The wire format: what is taken, what is refused and how, what is answered, and that the schemas say the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, its helpers too")]
+
+#[path = "wire/bad.rs"]
+mod bad;
+#[path = "wire/good.rs"]
+mod good;
+#[path = "wire/properties.rs"]
+mod properties;
+#[path = "wire/replies.rs"]
+mod replies;
+#[path = "wire/samples.rs"]
+mod samples;
+#[path = "wire/schemas.rs"]
+mod schemas;
+#[path = "wire/subjects.rs"]
+mod subjects;

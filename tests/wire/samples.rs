@@ -1,0 +1,263 @@
+//! Valid requests of every verb, and values of every type that is answered.
+
+use berth::domain::command::{Command, Query, Trace, UnitId};
+use berth::domain::event::{Event, EventType};
+use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
+use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use berth::domain::outcome::{FieldReason, Refusal, Shortfall};
+use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool};
+use berth::domain::window::{Instant, Interval, from_micros};
+use berth::wire::request::{Call, Canonical, Headers, decode};
+use berth::wire::verb::Verb;
+use uuid::Uuid;
+
+pub const ID: &str = "9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562";
+/// 2026-04-29T02:00:00Z
+pub const START: i64 = 1_777_428_000_000_000;
+
+pub fn tenant() -> Tenant {
+    Tenant::parse("acme").unwrap()
+}
+
+pub fn call(verb: Verb, body: &str) -> Result<Call, Refusal> {
+    decode(verb, Some(&tenant()), &Headers::default(), body.as_bytes()).map(|decoded| decoded.call)
+}
+
+pub fn command(verb: Verb, body: &str) -> (Command, Canonical) {
+    match call(verb, body).unwrap() {
+        Call::Command(command, canonical) => (command, canonical),
+        Call::Query(query) => panic!("a query: {query:?}"),
+    }
+}
+
+pub fn query(verb: Verb, body: &str) -> Query {
+    match call(verb, body).unwrap() {
+        Call::Query(query) => query,
+        Call::Command(command, _) => panic!("a command: {command:?}"),
+    }
+}
+
+pub fn canonical(verb: Verb, body: &str) -> String {
+    String::from_utf8(command(verb, body).1.as_bytes().to_vec()).unwrap()
+}
+
+pub const REQUESTS: &[(Verb, &str)] = &[
+    (
+        Verb::Reserve,
+        r#"{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z","quantity":16}"#,
+    ),
+    (
+        Verb::Reserve,
+        r##"{"instance_type":"a100","region":"us-central1-a","name":"nightly","pool":null,"tenant":"acme",
+            "intervals":[{"start_time":"2026-04-29T02:15:00Z","end_time":"2026-04-29T02:30:00Z","quantity":16},
+                         {"start_time":"2026-04-29T04:00:00+02:00","end_time":"2026-04-29T02:15:00Z","quantity":8}],
+            "tags":{"team":"a","run":""},"hold_seconds":60,
+            "launch_specification":{"volumes":[],"ssh_keys":["key-1"],"startup_script":"#!/bin/sh\n\techo \"hi\"\n",
+                                    "kubernetes_cluster":"k","image_version":"1","memory_gb":64},
+            "price_specification":{"offer_key":"spot","max_unit_price":250}}"##,
+    ),
+    (Verb::Confirm, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","quantity":2}"#),
+    (
+        Verb::Extend,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","end_time":"2026-04-30T00:00:00.25Z",
+            "price_specification":{"offer_key":"standard"}}"#,
+    ),
+    (Verb::Terminate, r#"{"reservation_id":"9F67B8F7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Terminate,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","quantity":3,"reduce_capacity":true}"#,
+    ),
+    (
+        Verb::Terminate,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","reduce_capacity":true,
+            "units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.10","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0"]}"#,
+    ),
+    (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::List, ""),
+    (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
+    (Verb::Lock, r#"{"requester":"worker-1","resource":"job 42/é","ttl_seconds":60,"resource_type":"Job"}"#),
+    (Verb::Lock, r#"[{"requester":"a","resource":"x"},{"requester":"a","resource":"y","tenant":"acme"}]"#),
+    (Verb::Unlock, r#"{"requester":"a","resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Renew,
+        r#"[{"resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562","ttl_seconds":31536000}]"#,
+    ),
+    (Verb::Check, r#"{"resource":"x"}"#),
+    (Verb::Check, r#"{"resources":["x","y"]}"#),
+    (Verb::Verify, r#"{"resource":"x","fencing_token":9223372036854775807}"#),
+    (Verb::Receipt, r#"{"idempotency_key":"berth:a/1=+_-"}"#),
+    (Verb::PoolPut, r#"{"pool":"gpu","capacity":0}"#),
+    (
+        Verb::PoolPut,
+        r#"{"pool":"gpu-2_x","capacity_schedule":[{"effective_at":"2026-01-01T00:00:00Z","quantity":8},
+                                                  {"effective_at":"2026-02-01T00:00:00Z","quantity":0}],
+            "instance_type":"a100","region":"eu","instance_spec":{"name":"A100","num_gpus":8,"network_type":null},
+            "grain_seconds":3600,"quantity_step":4,"quantity_min":4,"quantity_max":64,"duration_min_seconds":3600,
+            "duration_max_seconds":86400,"lead_time_seconds":60,"horizon_seconds":86400,"intervals_max":2,
+            "ending_soon_seconds":600,"cancellable":false,"extendable":false,"pausable":false,"reducible":false,
+            "enabled":false,"tags":{"a":"b"},
+            "offers":[{"key":"spot","display_name":"Spot","unit_price_cents":100,"return_buyback_price_cents":50,
+                       "pause_buyback_price_cents":25,"option_premium_cents":5}]}"#,
+    ),
+    (Verb::PoolGet, r#"{"pool":"gpu"}"#),
+    (Verb::PoolList, r#"{"limit":1,"next_cursor":"cGdwdQ"}"#),
+];
+
+pub fn at(seconds: i64) -> Instant {
+    from_micros(START + seconds * 1_000_000)
+}
+
+pub fn hold_id() -> HoldId {
+    HoldId::from_uuid(Uuid::parse_str(ID).unwrap())
+}
+
+pub fn reservation() -> Hold {
+    let interval = |from, to, quantity| Interval { start: at(from), end: at(to), quantity };
+    Hold {
+        id: hold_id(),
+        tenant: tenant(),
+        status: Status::Active,
+        end_reason: None,
+        version: 2,
+        created_at: from_micros(START + 123_456),
+        created_by: Actor::parse("ann"),
+        deactivated_at: None,
+        expires_at: None,
+        claim: Claim::Reservation(Reservation {
+            pool: PoolName::parse("gpu").unwrap(),
+            name: Label::parse("nightly"),
+            instance_type: None,
+            region: None,
+            intervals: vec![interval(0, 900, 2), interval(900, 1800, 3)],
+            units: Units::first(2),
+            units_bound: 2,
+            launch_specification: Some(Opaque::new(
+                r#"{"volumes":["v"],"ssh_keys":[],"startup_script":"echo \"secret\"","memory_gb":4}"#,
+            )),
+            tags: Some(Opaque::new(r#"{"team":"a"}"#)),
+            offer_key: Label::parse("standard").unwrap(),
+            unit_price_cents: 100,
+            return_buyback_price_cents: 0,
+            pause_buyback_price_cents: 0,
+            total_price_cents: 125,
+            start_time: at(0),
+            end_time: at(1800),
+            quantity: 3,
+        }),
+    }
+}
+
+pub fn bare_reservation() -> Hold {
+    let mut hold = reservation();
+    (hold.status, hold.end_reason) = (Status::Ended, Some(EndReason::Terminated));
+    (hold.created_by, hold.deactivated_at, hold.expires_at) = (None, Some(at(60)), Some(at(30)));
+    let bare = hold.reservation_mut().unwrap();
+    (bare.name, bare.launch_specification, bare.tags) = (None, None, None);
+    (bare.intervals, bare.units) = (Vec::new(), Units::default());
+    hold
+}
+
+pub fn lock() -> Hold {
+    Hold {
+        status: Status::Active,
+        version: 1,
+        expires_at: Some(at(60)),
+        claim: Claim::Lock(Lock {
+            requester: Requester::parse("worker-1").unwrap(),
+            resource: ResourceName::parse("job \"42\"").unwrap(),
+            resource_type: ResourceType::parse("UserDefined").unwrap(),
+            release_token: Uuid::parse_str("a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562").unwrap(),
+            fencing_token: 7,
+        }),
+        ..reservation()
+    }
+}
+
+pub fn pools() -> Vec<Pool> {
+    let bare = Pool {
+        name: PoolName::parse("gpu").unwrap(),
+        version: 1,
+        capacity: Capacity::Constant(8),
+        instance_type: None,
+        region: None,
+        policy: Policy::default(),
+        offers: Vec::new(),
+        instance_spec: None,
+        tags: None,
+    };
+    let offer = Offer {
+        key: Label::parse("spot").unwrap(),
+        display_name: Label::parse("Spot").unwrap(),
+        unit_price_cents: 100,
+        return_buyback_price_cents: 50,
+        pause_buyback_price_cents: 25,
+        option_premium_cents: 5,
+    };
+    let full = Pool {
+        capacity: Capacity::Schedule(vec![CapacityStep { effective_at: at(0), quantity: 8 }]),
+        instance_type: Label::parse("a100"),
+        region: Label::parse("eu"),
+        policy: Policy { quantity_max: Some(4), enabled: false, grain_seconds: 60, ..Policy::default() },
+        offers: vec![offer],
+        instance_spec: Some(Opaque::new(r#"{"name":"A100","num_gpus":8}"#)),
+        tags: Some(Opaque::new(r#"{"a":"b"}"#)),
+        ..bare.clone()
+    };
+    vec![bare, full]
+}
+
+pub fn events() -> Vec<Event> {
+    let event = |event_type, hold| Event {
+        lane: Lane::new(3).unwrap(),
+        seq: 1,
+        event_type,
+        at: at(1),
+        effective_at: at(0),
+        previous_status: None,
+        actor: None,
+        trace: None,
+        hold,
+        usage: Vec::new(),
+    };
+    let trace =
+        Trace { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(), tracestate: None };
+    let mut active = event(EventType::Active, reservation());
+    (active.previous_status, active.actor, active.trace) = (Some(Status::Pending), Actor::parse("ann"), Some(trace));
+    vec![active, event(EventType::Ended, bare_reservation()), event(EventType::Active, lock())]
+}
+
+pub fn units(numbers: &[u32]) -> Vec<UnitId> {
+    numbers.iter().map(|number| UnitId { hold: hold_id(), number: *number }).collect()
+}
+
+/// Every kind of refusal.
+pub fn refusals() -> Vec<Refusal> {
+    let shortfall = Shortfall { start: at(0), end: at(900), requested: 4, available: 1 };
+    vec![
+        Refusal::InvalidJson,
+        Refusal::field("intervals[1].quantity", FieldReason::OutOfRange, "an integer from 1 to 10000"),
+        Refusal::PayloadTooLarge { bytes_max: 1 },
+        Refusal::InvalidIdempotencyKey,
+        Refusal::TenantMismatch,
+        Refusal::IdempotencyKeyConflict { field: "quantity".into() },
+        Refusal::DeadlineExceeded,
+        Refusal::NotFound,
+        Refusal::UnknownPool,
+        Refusal::UnknownVerb,
+        Refusal::DurationOutOfPolicy { seconds_min: Some(60), seconds_max: None },
+        Refusal::NotCancellable,
+        Refusal::NotExtendable,
+        Refusal::NotPausable,
+        Refusal::NotReducible,
+        Refusal::PoolDisabled,
+        Refusal::InvalidState { status: Status::Ended, allowed: vec![Status::Active, Status::Paused] },
+        Refusal::HoldExpired,
+        Refusal::LeadTimeViolation { earliest_start: at(0) },
+        Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall] },
+        Refusal::PriceAboveMax { unit_price_cents: 9 },
+        Refusal::Overloaded { retry_after_ms: 50 },
+        Refusal::Unavailable,
+        Refusal::UnknownOutcome,
+    ]
+}

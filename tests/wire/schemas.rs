@@ -1,0 +1,232 @@
+//! The schemas are generated from the code, and say what the code does. `BERTH_WRITE_SCHEMAS=1` writes them anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use berth::domain::outcome::{Answer, LockStatus, ReleaseStatus, RenewStatus};
+use berth::wire::verb::Verb;
+use berth::wire::{event, reply, schema};
+use jsonschema::{Registry, Validator};
+use serde_json::{Value, json};
+
+use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
+use crate::samples::{REQUESTS, bare_reservation, events, lock, pools, refusals, reservation};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
+}
+
+struct Schemas(BTreeMap<String, Validator>);
+
+impl Schemas {
+    fn new() -> Schemas {
+        let documents: Vec<(String, Value)> =
+            schema::documents().into_iter().filter(|(name, _)| name != "asyncapi.json").collect();
+        let mut registry = Registry::new();
+        for (name, document) in &documents {
+            registry = registry.add(format!("berth:/v1/{name}"), document.clone()).unwrap();
+        }
+        let registry = registry.prepare().unwrap();
+        let build = |(name, document): &(String, Value)| {
+            let validator = jsonschema::options().with_registry(&registry).build(document);
+            (name.clone(), validator.unwrap_or_else(|error| panic!("{name}: {error}")))
+        };
+        Schemas(documents.iter().map(build).collect())
+    }
+
+    fn is_valid(&self, name: &str, value: &Value) -> bool {
+        self.0[name].is_valid(value)
+    }
+
+    fn assert_valid(&self, name: &str, value: &Value) {
+        let faults: Vec<String> =
+            self.0[name].iter_errors(value).map(|fault| format!("{fault} at {}", fault.instance_path())).collect();
+        assert!(faults.is_empty(), "{name}: {faults:?} in {value}");
+    }
+}
+
+#[test]
+fn the_files_are_what_the_code_generates() {
+    let expected: BTreeMap<String, String> = schema::documents()
+        .into_iter()
+        .map(|(name, document)| (name, format!("{}\n", serde_json::to_string_pretty(&document).unwrap())))
+        .collect();
+    if std::env::var_os("BERTH_WRITE_SCHEMAS").is_some() {
+        fs::create_dir_all(folder()).unwrap();
+        for (name, text) in &expected {
+            fs::write(folder().join(name), text).unwrap();
+        }
+    }
+    let names = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: BTreeMap<String, String> =
+        names.map(|name| (name.clone(), fs::read_to_string(folder().join(&name)).unwrap())).collect();
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, text) in &expected {
+        assert!(found[name] == *text, "{name} is out of date: BERTH_WRITE_SCHEMAS=1 cargo test --test wire");
+    }
+}
+
+#[test]
+fn every_schema_is_a_schema() {
+    for (name, document) in schema::documents().iter().filter(|(name, _)| name != "asyncapi.json") {
+        assert!(jsonschema::meta::is_valid(document), "{name}");
+    }
+}
+
+#[test]
+fn every_sample_request_validates() {
+    let schemas = Schemas::new();
+    for (verb, body) in REQUESTS.iter().filter(|(_, body)| !body.is_empty()) {
+        schemas.assert_valid(&format!("{}.request.json", verb.name()), &parse(body.as_bytes()));
+    }
+}
+
+#[test]
+fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
+    let schemas = Schemas::new();
+    let window =
+        json!({"pool": "gpu", "start_time": "2026-04-29T02:00:00Z", "end_time": "2026-04-29T02:15:00Z", "quantity": 1});
+    let with = |name: &str, value: Value| {
+        let mut window = window.clone();
+        window[name] = value;
+        (Verb::Reserve, window)
+    };
+    let id = crate::samples::ID;
+    let bad = [
+        (Verb::Reserve, json!({})),
+        (Verb::Reserve, json!([window])),
+        with("zone", json!("a")),
+        with("pool", Value::Null),
+        with("pool", json!("a.b")),
+        with("region", json!("eu")),
+        with("quantity", json!(0)),
+        with("quantity", json!("1")),
+        with("quantity", json!(1.5)),
+        with("start_time", json!("2026-04-29T02:00:00")),
+        with("start_time", json!("2026-04-29T02:00:60Z")),
+        with("start_time", json!("2026-04-29T02:00:00.1234567Z")),
+        with("name", json!("\u{0}")),
+        with("tags", json!({"a": 1})),
+        with("tags", json!({"a\u{0}": "1"})),
+        with(
+            "intervals",
+            json!([{"start_time": "2026-04-29T02:00:00Z", "end_time": "2026-04-29T02:15:00Z", "quantity": 1}]),
+        ),
+        with("launch_specification", json!({"volumes": []})),
+        with("price_specification", json!({"max_unit_price": -1})),
+        (Verb::Get, json!({"reservation_id": "x"})),
+        (Verb::Terminate, json!({"reservation_id": id, "quantity": 1})),
+        (Verb::Terminate, json!({"reservation_id": id, "quantity": 1, "reduce_capacity": false})),
+        (Verb::Terminate, json!({"reservation_id": id, "reduce_capacity": true})),
+        (Verb::Terminate, json!({"reservation_id": id, "units": ["x"], "reduce_capacity": true})),
+        (Verb::List, json!({"limit": 0})),
+        (Verb::List, json!({"status": "Waitlisted"})),
+        (Verb::Lock, json!([])),
+        (Verb::Lock, json!({"requester": "a"})),
+        (Verb::Lock, json!({"requester": "a", "resource": "b", "ttl_seconds": 0})),
+        (Verb::Check, json!({})),
+        (Verb::Check, json!({"resource": "a", "resources": ["a"]})),
+        (Verb::PoolPut, json!({"pool": "gpu"})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "region": "eu"})),
+        (Verb::PoolGet, json!({"pool": "gpu", "tenant": "acme"})),
+    ];
+    for (verb, body) in bad {
+        assert!(crate::samples::call(verb, &body.to_string()).is_err(), "decoded: {} {body}", verb.name());
+        assert!(!schemas.is_valid(&format!("{}.request.json", verb.name()), &body), "{} {body}", verb.name());
+    }
+}
+
+#[test]
+fn every_reply_validates() {
+    let schemas = Schemas::new();
+    let assert_reply = |verb: Verb, encoded: reply::Encoded| {
+        schemas.assert_valid(&format!("{}.reply.json", verb.name()), &parse(&encoded.body));
+    };
+    for hold in [reservation(), bare_reservation()] {
+        for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Get] {
+            assert_reply(verb, reply::outcome(&Ok(Answer::Reservation(Box::new(hold.clone())))));
+        }
+        assert_reply(Verb::List, reply::reservations(std::slice::from_ref(&hold), true, true));
+        schemas.assert_valid("reservation.json", &parse(&reply::reservation(&hold).body));
+    }
+    assert_reply(Verb::List, reply::reservations(&[], false, false));
+    assert_reply(Verb::Terminate, reply::outcome(&Ok(terminated())));
+    for status in [LockStatus::Acquired, LockStatus::AlreadyHad, LockStatus::AlreadyHeld] {
+        assert_reply(Verb::Lock, reply::outcome(&Ok(lock_answer(status))));
+    }
+    assert_reply(Verb::Lock, reply::outcome(&several()));
+    for status in [ReleaseStatus::Relinquished, ReleaseStatus::NotReserved, ReleaseStatus::DoesntOwnReservation] {
+        assert_reply(Verb::Unlock, reply::outcome(&Ok(unlock_answer(status))));
+    }
+    for status in [RenewStatus::Renewed, RenewStatus::NotReserved, RenewStatus::DoesntOwnReservation] {
+        assert_reply(Verb::Renew, reply::outcome(&Ok(renew_answer(status))));
+    }
+    let name = lock().lock_name().unwrap().resource;
+    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock()))], false));
+    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock())), (name, None)], true));
+    assert_reply(Verb::Verify, reply::verify(1, None));
+    for pool in pools() {
+        for verb in [Verb::PoolPut, Verb::PoolGet] {
+            assert_reply(verb, reply::pool(&pool));
+        }
+    }
+    assert_reply(Verb::PoolList, reply::pools(&pools(), true));
+}
+
+#[test]
+fn every_refusal_validates_and_every_code_is_one() {
+    let schemas = Schemas::new();
+    let mut codes = Vec::new();
+    for refusal in refusals() {
+        let mut body = parse(&reply::refusal(&refusal).body);
+        schemas.assert_valid("error.json", &body);
+        codes.push(json!(refusal.code()));
+        body["error"]["details"]["more"] = json!(1);
+        assert!(!schemas.is_valid("error.json", &body), "details are closed: {body}");
+    }
+    let documents = schema::documents();
+    let (_, error) = documents.iter().find(|(name, _)| name == "error.json").unwrap();
+    assert_eq!(error["properties"]["error"]["properties"]["code"]["enum"], json!(codes));
+}
+
+#[test]
+fn every_event_validates() {
+    let schemas = Schemas::new();
+    for event in events() {
+        let mut body = parse(&event::encode(&event));
+        schemas.assert_valid("event.json", &body);
+        body["data"]["release_token"] = json!("x");
+        assert!(!schemas.is_valid("event.json", &body));
+    }
+    let mut claim = parse(&event::encode(&events()[2]))["data"].clone();
+    let members = claim.as_object_mut().unwrap();
+    members.retain(|name, _| !["effective_at", "previous_status", "actor", "traceparent"].contains(&name.as_str()));
+    schemas.assert_valid("lock.json", &claim);
+}
+
+#[test]
+fn every_reference_of_the_asyncapi_document_leads_somewhere() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let documents: BTreeMap<String, Value> = schema::documents().into_iter().collect();
+    let document = &documents["asyncapi.json"];
+    let mut found = Vec::new();
+    references(document, &mut found);
+    assert!(found.len() > 100);
+    for reference in found {
+        let is_there = match reference.strip_prefix('#') {
+            Some(pointer) => document.pointer(pointer).is_some(),
+            None => documents.contains_key(reference),
+        };
+        assert!(is_there, "{reference}");
+    }
+}
