@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::book::{Block, blocks, page};
 use crate::harness::{Berth, Event, Events, Reply};
+use crate::schemas::Schemas;
 use crate::shown::has_form;
 
 const NOW: &str = "2030-01-01T10:00:00Z";
@@ -144,35 +145,78 @@ async fn event(events: &mut Events, kind: &str) -> Event {
     }
 }
 
+/// A worker that is asked the page's examples, and what was found wrong with the page.
+struct Reading {
+    berth: Berth,
+    events: Events,
+    meaning: Meaning,
+    schemas: Schemas,
+    answered: Option<Reply>,
+    faults: String,
+}
+
+impl Reading {
+    /// Its answer is the next block; where there is none it is looked at by nothing but its schema.
+    async fn request(&mut self, block: &Block, verb: &str) {
+        let reply = ask(&self.berth, &self.meaning, block).await;
+        let name = match reply.code() {
+            "ok" => {
+                let body = serde_json::from_str(&self.meaning.sent(&block.text)).unwrap();
+                let checked = self.schemas.check(&format!("{verb}.request.json"), &body);
+                self.note(block, checked);
+                format!("{verb}.reply.json")
+            }
+            _ => "error.json".to_owned(),
+        };
+        let checked = self.schemas.check(&name, &reply.body);
+        self.note(block, checked);
+        self.answered = Some(reply);
+    }
+
+    fn answer(&mut self, block: &Block) -> Value {
+        let reply = self.answered.take().unwrap_or_else(|| panic!("line {}: an answer to nothing", block.line));
+        check_headers(block, &reply);
+        reply.body
+    }
+
+    async fn event(&mut self, block: &Block, kind: &str) -> Value {
+        let body = event(&mut self.events, kind).await.body;
+        let checked = self.schemas.check("event.json", &body);
+        self.note(block, checked);
+        body
+    }
+
+    fn note(&mut self, block: &Block, checked: Result<(), String>) {
+        if let Err(fault) = checked {
+            self.faults.push_str(&format!("line {}: {fault}\n", block.line));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_contract_is_answered_as_the_contract_shows() {
     let berth = Berth::start().await;
-    let mut events = berth.events().await;
-    let mut meaning = meaning().await;
-    let mut answered: Option<Reply> = None;
-    let text = page("docs/contract.md");
+    let (events, meaning, schemas) = (berth.events().await, meaning().await, Schemas::load());
+    let mut reading = Reading { berth, events, meaning, schemas, answered: None, faults: String::new() };
     let mut verbs: Vec<String> = Vec::new();
-    let mut faults = String::new();
-    for block in blocks(&text).into_iter().filter(|block| block.language == "json") {
+    for block in blocks(&page("docs/contract.md")).into_iter().filter(|block| block.language == "json") {
         if let Some(verb) = block.value("request") {
-            verbs.push(verb.to_owned());
-            answered = Some(ask(&berth, &meaning, &block).await);
-            continue; // the next block is its answer, or an event that it led to
-        }
-        let shown: Value = serde_json::from_str(&block.text).unwrap_or_else(|error| panic!("{}: {error}", block.line));
-        let found = match (block.value("event"), &answered) {
-            (Some(kind), _) => event(&mut events, kind).await.body,
-            (None, Some(reply)) => {
-                check_headers(&block, reply);
-                reply.body.clone()
+            if let Some(unread) = reading.answered.take() {
+                unread.ok(); // a step on the way, whose answer is not shown
             }
-            (None, None) => panic!("line {}: an answer to nothing", block.line),
-        };
-        if let Err(difference) = meaning.compare("", &shown, &found) {
-            faults.push_str(&format!("line {}: {difference}\n{found}\n", block.line));
+            verbs.push(verb.to_owned());
+            reading.request(&block, verb).await;
+            continue;
         }
+        let found = match block.value("event") {
+            Some(kind) => reading.event(&block, kind).await,
+            None => reading.answer(&block),
+        };
+        let shown = serde_json::from_str(&block.text).unwrap_or_else(|error| panic!("{}: {error}", block.line));
+        let compared = reading.meaning.compare("", &shown, &found).map_err(|fault| format!("{fault}\n{found}"));
+        reading.note(&block, compared);
     }
-    assert!(faults.is_empty(), "docs/contract.md shows what is not so\n{faults}");
+    assert!(reading.faults.is_empty(), "docs/contract.md shows what is not so\n{}", reading.faults);
     let without = berth::wire::verb::Verb::ALL.into_iter().filter(|verb| !verbs.iter().any(|name| name == verb.name()));
     assert_eq!(without.count(), 0, "every verb has an example: {verbs:?}");
 }

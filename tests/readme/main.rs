@@ -8,6 +8,7 @@ mod contract;
 mod harness;
 mod nats_command;
 mod readme;
+mod schemas;
 mod settings;
 mod shell;
 mod shown;
