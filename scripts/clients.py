@@ -15,6 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Nothing is left beside the scripts.
+sys.dont_write_bytecode = True
+
 import servers
 
 CLIENTS = servers.PROJECT / ".berth" / "clients"
