@@ -15,11 +15,7 @@ pub fn now() -> Instant {
 
 /// Randomness for one request.
 pub fn entropy() -> Entropy {
-    let mut bytes = [0u8; 32];
-    let (high, low) = bytes.split_at_mut(16);
-    high.copy_from_slice(random_uuid().as_bytes());
-    low.copy_from_slice(random_uuid().as_bytes());
-    Entropy::new(bytes)
+    Entropy::new(random_uuid().into_bytes())
 }
 
 /// A random id: of a batch, of a worker.

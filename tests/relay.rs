@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self};
-use berth::cli::stack::{Servers, Stack, StackOptions};
+use berth::cli::stack::Servers;
 use berth::relay::Relay;
 use berth::store::journal::Journal;
 use berth::store::start::Database;
@@ -24,32 +24,16 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[path = "servers/mod.rs"]
+mod servers;
+use servers::SHARED;
+
 /// How long anything may take before it is a failure.
 const LONGEST: Duration = Duration::from_secs(40);
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONGEST, future).await.unwrap_or_else(|_| panic!("{what}: nothing within {LONGEST:?}"))
 }
-
-struct Shared {
-    nats_url: String,
-    create: mpsc::Sender<(String, mpsc::Sender<String>)>,
-}
-
-/// Started by the first test that needs it, on a thread that lives as long as the run; the stack ends with it.
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    let (url_sender, url) = mpsc::channel();
-    let (create, requests) = mpsc::channel::<(String, mpsc::Sender<String>)>();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let stack = runtime.block_on(Stack::start(StackOptions::ephemeral(Servers::find().unwrap()))).unwrap();
-        url_sender.send(stack.nats_url()).unwrap();
-        for (name, reply) in requests {
-            reply.send(runtime.block_on(stack.create_database(&name)).unwrap()).unwrap();
-        }
-    });
-    Shared { nats_url: url.recv().unwrap(), create }
-});
 
 fn fresh_root() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -214,9 +198,8 @@ impl Running {
 impl Berth {
     async fn new() -> Berth {
         let (nats, context, subjects) = space().await;
-        let (sender, url) = mpsc::channel();
-        SHARED.create.send((subjects.root().to_owned(), sender)).unwrap();
-        let database_url = url.recv().unwrap();
+        let name = subjects.root().to_owned();
+        let database_url = tokio::task::spawn_blocking(move || SHARED.database(&name)).await.unwrap();
         Database::connect(&database_url, 2).await.unwrap().migrate().await.unwrap();
         prepare(&nats, &subjects).await.unwrap();
         let sql = PgConnection::connect(&database_url).await.unwrap();

@@ -1,7 +1,9 @@
-//! The store against a real Postgres: `BERTH_TEST_POSTGRES` is the URL of one, of a role that may make databases.
-//! Each test has a database of its own.
+//! The store against a real Postgres, which this run starts for itself. Each test has a database of its own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
+
+#[path = "servers/mod.rs"]
+mod servers;
 
 #[path = "store/batches.rs"]
 mod batches;

@@ -37,8 +37,15 @@ impl Lane {
         Lane::hash(&[b"lock", tenant.as_str().as_bytes(), resource.as_str().as_bytes()])
     }
 
+    /// FNV-1a with a final mix. It need not withstand an adversary, who could find names of one lane anyway; it is
+    /// asked many times a request, and must never change.
     fn hash(parts: &[&[u8]]) -> Lane {
-        Lane(digest(parts)[0] % LANES)
+        let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        Lane((mixed >> 58) as u8)
     }
 }
 
@@ -142,18 +149,19 @@ impl ReceiptId {
     }
 }
 
-/// Randomness for one request, drawn when it arrived. Everything random that deciding makes is derived from it.
+/// Randomness for one request, drawn when it arrived: as much as a random UUID has. Everything random that deciding
+/// makes is derived from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entropy([u8; 32]);
+pub struct Entropy([u8; 16]);
 
 impl Entropy {
-    pub fn new(bytes: [u8; 32]) -> Entropy {
+    pub fn new(bytes: [u8; 16]) -> Entropy {
         Entropy(bytes)
     }
 
     /// The entropy of one item of a request that carries several.
     pub fn item(&self, index: usize) -> Entropy {
-        Entropy(digest(&[b"item", &self.0, &(index as u64).to_be_bytes()]))
+        Entropy(uuid_of(&digest(&[b"item", &self.0, &(index as u64).to_be_bytes()])).into_bytes())
     }
 
     pub fn token(&self) -> Uuid {

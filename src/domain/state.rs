@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use super::command::{Request, Trace};
 use super::event::{Event, EventType};
 use super::hold::{Hold, usage_change};
@@ -10,6 +12,9 @@ use super::id::{Actor, HoldId, Lane, PoolName};
 use super::resource::{Capacity, LockName, Pool};
 use super::usage::{Undo, Usage};
 use super::window::Instant;
+
+/// How far back a pool's use is kept in memory, days. Nothing is decided about what is older than a grain.
+const USAGE_KEPT_DAYS: i64 = 2;
 
 /// The counters of a lane. They move only under its lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +135,13 @@ impl State {
         self.lanes.values().flat_map(|lane| lane.pools.values())
     }
 
-    /// Takes what has lapsed by now out of a pool's use.
+    /// Takes what has lapsed by now out of a pool's use, and forgets its distant past. Each pool when it is decided
+    /// upon, because a lane may have thousands.
     pub fn lapse(&mut self, name: &PoolName) {
         let Some(lane) = self.lanes.get_mut(&Lane::of_pool(name)) else { return };
         if let Some(pool) = lane.pools.get_mut(name) {
             pool.usage.lapse(lane.head.now);
+            pool.usage.fold(lane.head.now - TimeDelta::days(USAGE_KEPT_DAYS));
         }
     }
 

@@ -61,7 +61,7 @@ pub struct DueMark {
 
 #[derive(Debug)]
 pub struct Loaded {
-    /// Locked, caught up, `head.now` set, claims lapsed and the past folded.
+    /// Locked, caught up, `head.now` set.
     pub lanes: BTreeMap<Lane, CachedLane>,
     pub holds: Vec<Hold>,
     pub receipts: BTreeMap<ReceiptId, Receipt>,

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
 use futures::TryStreamExt;
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
@@ -27,8 +26,6 @@ use crate::domain::window::{Delta, Instant};
 
 /// Longest journal that is read up, events of one lane; beyond it the holds that count are fewer or the cheaper read.
 const CATCH_UP_MAX: i64 = 20_000;
-/// How far back a pool's use is kept in memory, days. Nothing is decided about what is older than a grain.
-const USAGE_KEPT_DAYS: i64 = 2;
 
 /// An event as far as it moves a pool's use.
 #[derive(Debug)]
@@ -193,8 +190,4 @@ fn set_head(lanes: &mut BTreeMap<Lane, CachedLane>, row: &LockedLane) {
     cached.last_batch = row.last_batch;
     cached.pools_version = row.pools_version;
     cached.state.head = Head { seq: row.seq, fence: row.fence, now: row.now };
-    for pool in cached.state.pools.values_mut() {
-        pool.usage.lapse(row.now);
-        pool.usage.fold(row.now - TimeDelta::days(USAGE_KEPT_DAYS));
-    }
 }

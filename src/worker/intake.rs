@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use async_nats::HeaderMap;
+use async_nats::header::{HeaderMap, HeaderName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{Answer, Answerer};
@@ -134,14 +134,21 @@ impl Intake {
     }
 }
 
+// Made once: looking a header up by text makes a name of it each time.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("Idempotency-Key");
+static ACTOR: HeaderName = HeaderName::from_static("Berth-Actor");
+static NOT_AFTER: HeaderName = HeaderName::from_static("Berth-Not-After");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 fn headers(map: &HeaderMap) -> Headers<'_> {
-    let get = |name: &str| map.get(name).map(|value| value.as_str());
+    let get = |name: &HeaderName| map.get(name.clone()).map(|value| value.as_str());
     Headers {
-        idempotency_key: get("Idempotency-Key"),
-        actor: get("Berth-Actor"),
-        not_after: get("Berth-Not-After"),
-        traceparent: get("traceparent"),
-        tracestate: get("tracestate"),
+        idempotency_key: get(&IDEMPOTENCY_KEY),
+        actor: get(&ACTOR),
+        not_after: get(&NOT_AFTER),
+        traceparent: get(&TRACEPARENT),
+        tracestate: get(&TRACESTATE),
     }
 }
 

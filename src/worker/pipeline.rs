@@ -11,6 +11,8 @@
 //! | the connection was lost before it | forgotten | decided again, then `unavailable` |
 //! | its answer was lost | forgotten | [`settle`] tells which of the two it was |
 
+#![allow(clippy::vec_box)] // a command is moved from queue to batch to answer: by its pointer
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

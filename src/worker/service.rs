@@ -62,7 +62,7 @@ async fn serve_verb(mut endpoint: Endpoint, verb: Verb, intake: Intake, inboxes:
     }
 }
 
-async fn take(request: Request, verb: Verb, intake: &Intake, inboxes: &[String]) {
+async fn take(mut request: Request, verb: Verb, intake: &Intake, inboxes: &[String]) {
     let arrived = Instant::now();
     if let Some(reply) = &request.message.reply
         && !inboxes.iter().any(|inbox| reply.starts_with(inbox.as_str()))
@@ -72,12 +72,14 @@ async fn take(request: Request, verb: Verb, intake: &Intake, inboxes: &[String])
         tracing::warn!(subject = %request.message.subject, "a request with a reply subject outside the inbox space");
         return;
     }
-    let message = request.message.clone();
+    let subject = request.message.subject.clone();
+    let headers = request.message.headers.take().unwrap_or_default();
+    let payload = std::mem::take(&mut request.message.payload);
     let answerer = Answerer::Inbox(Box::new(request));
     let Some(permit) = intake.try_admit() else {
         return intake.refuse(verb, arrived, answerer, &Intake::overloaded()).await;
     };
-    let tenant = match intake.subjects.address(&message.subject) {
+    let tenant = match intake.subjects.address(&subject) {
         Ok(Address { tenant, .. }) => tenant,
         Err(fault) => {
             let refusal = match fault {
@@ -87,7 +89,6 @@ async fn take(request: Request, verb: Verb, intake: &Intake, inboxes: &[String])
             return intake.refuse(verb, arrived, answerer, &refusal).await;
         }
     };
-    let headers = message.headers.unwrap_or_default();
-    let arrival = Arrival { verb, tenant, headers: &headers, payload: &message.payload, own_key: None };
+    let arrival = Arrival { verb, tenant, headers: &headers, payload: &payload, own_key: None };
     intake.take(arrival, answerer, permit).await;
 }

@@ -1,7 +1,6 @@
 //! One stack for the run; a berth of its own for each test.
 
 use std::net::SocketAddr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -18,6 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::servers::SHARED;
+
 /// How long anything in a test may take before it is a failure.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -26,39 +27,9 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("{what}: nothing within {LIMIT:?}"))
 }
 
-/// The addresses of the run's servers.
-pub struct Shared {
-    pub nats_url: String,
-    create: std::sync::mpsc::Sender<(String, std::sync::mpsc::Sender<String>)>,
-}
-
-/// Started by the first test that needs it, on a thread that lives as long as the run; when the run ends, however it
-/// ends, the stack ends itself.
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-    let (url_sender, url) = std::sync::mpsc::channel();
-    let (create, requests) = std::sync::mpsc::channel::<(String, std::sync::mpsc::Sender<String>)>();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let stack = runtime.block_on(start_stack());
-        url_sender.send(stack.nats_url()).unwrap();
-        for (name, reply) in requests {
-            reply.send(runtime.block_on(stack.create_database(&name)).unwrap()).unwrap();
-        }
-    });
-    Shared { nats_url: url.recv().unwrap(), create }
-});
-
 /// A durable stack of its own, for a test that kills servers.
 pub async fn start_stack() -> Stack {
     Stack::start(StackOptions::ephemeral(Servers::find().unwrap())).await.unwrap()
-}
-
-impl Shared {
-    fn database(&self, name: &str) -> String {
-        let (sender, url) = std::sync::mpsc::channel();
-        self.create.send((name.to_owned(), sender)).unwrap();
-        url.recv().unwrap()
-    }
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);

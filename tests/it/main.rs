@@ -6,4 +6,6 @@ mod idempotency;
 mod lifecycle;
 mod locks;
 mod reservations;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod tap;

@@ -11,7 +11,7 @@ use crate::support::*;
 
 fn receipt(key: &str) -> Receipt {
     Receipt {
-        id: ReceiptId::of(&tenant(), &IdempotencyKey::parse(key).unwrap()),
+        id: ReceiptId::of(Some(&tenant()), &IdempotencyKey::parse(key).unwrap()),
         tenant: Some(tenant()),
         verb: "lock".to_owned(),
         request: b"{}".to_vec(),

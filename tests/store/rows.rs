@@ -167,7 +167,7 @@ async fn a_receipt_comes_back_as_it_was_stored() {
     let database = database().await;
     let reader = Reader::new(database.clone());
     let mut session = Session::connect(&database).await.unwrap();
-    let id = |key| ReceiptId::of(&tenant(), &IdempotencyKey::parse(key).unwrap());
+    let id = |key| ReceiptId::of(Some(&tenant()), &IdempotencyKey::parse(key).unwrap());
     let refused = Receipt {
         id: id("a"),
         tenant: Some(tenant()),

@@ -16,25 +16,19 @@ use berth::store::lane::CachedLane;
 use berth::store::start::Database;
 use berth::store::{BatchId, CommitError, Loaded, Session, Writes};
 use chrono::TimeDelta;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
+
+use crate::servers::SHARED;
 
 /// How often a test looks whether something has come about, each look a query.
 const LOOKS_MAX: u32 = 20_000;
 
 pub type Cache = BTreeMap<Lane, CachedLane>;
 
-fn database_url() -> String {
-    std::env::var("BERTH_TEST_POSTGRES").expect("BERTH_TEST_POSTGRES is the URL of a Postgres for tests")
-}
-
 /// The URL of a new, empty database.
 pub async fn empty_database() -> String {
-    let admin_url = database_url();
     let name = format!("berth_{}", clock::random_uuid().simple());
-    let mut admin = PgConnection::connect(&admin_url).await.unwrap();
-    admin.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    let (server, _) = admin_url.rsplit_once('/').unwrap();
-    format!("{server}/{name}")
+    tokio::task::spawn_blocking(move || SHARED.database(&name)).await.unwrap()
 }
 
 pub async fn database() -> Database {
@@ -95,7 +89,7 @@ pub fn new_id(lane: Lane) -> HoldId {
 
 /// The `number`th id of those that were minted in the order of `number`.
 pub fn id_of(lane: Lane, number: i64) -> HoldId {
-    HoldId::mint(at("2026-01-01T00:00:00Z") + TimeDelta::seconds(number), lane, &Entropy::new([7; 32]))
+    HoldId::mint(at("2026-01-01T00:00:00Z") + TimeDelta::seconds(number), lane, &Entropy::new([7; 16]))
 }
 
 pub fn pool(name: &str, units: u32) -> Pool {

@@ -82,7 +82,7 @@ impl World {
 
 /// A tenant's request; `number` stands for its randomness.
 pub fn request(tenant: &str, number: u64, command: Command) -> Request {
-    let mut entropy = [0; 32];
+    let mut entropy = [0; 16];
     entropy[..8].copy_from_slice(&number.to_be_bytes());
     Request {
         tenant: Tenant::parse(tenant),
