@@ -5,6 +5,7 @@
 #[path = "it/harness.rs"]
 #[allow(dead_code)] // it is shared with other tests, each of which needs its own part
 mod harness;
+mod servers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,8 @@ mod harness;
 mod nats_command;
 mod readme;
 mod schemas;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod settings;
 mod shell;
 mod shown;
