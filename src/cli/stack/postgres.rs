@@ -153,7 +153,7 @@ impl Postgres {
             "unix_socket_directories=".into(),
             "max_connections=200".into(),
             "shared_buffers=128MB".into(),
-            "max_wal_size=1GB".into(),
+            "max_wal_size=4GB".into(),
             "timezone=UTC".into(),
             "log_timezone=UTC".into(),
         ];
