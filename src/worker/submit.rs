@@ -85,7 +85,13 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
     let address = intake.subjects.address(&message.subject);
     let key = key.unwrap_or_else(|| own_key.clone());
     let payload = message.payload.clone();
-    let answerer = Answerer::Result(Box::new(Submitted { message, context: context.clone(), subject, key }));
+    let answerer = Answerer::Result(Box::new(Submitted {
+        message,
+        context: context.clone(),
+        subject,
+        key,
+        own_key: own_key.clone(),
+    }));
     match address {
         Ok(Address { tenant: Some(tenant), verb }) => {
             let arrival =
