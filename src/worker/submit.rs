@@ -64,8 +64,9 @@ async fn serve_stream(
         let Some(message) = message else { break };
         take(message?, created, context, intake).await;
     }
-    // What was fetched and not begun is for another worker, at once.
-    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+    // What was fetched and not begun is for another worker, at once. Unconstrained: a task that has done much without
+    // a pause is told by the runtime that nothing is there, and the rest would wait for its redelivery.
+    while let Some(Some(Ok(message))) = tokio::task::unconstrained(messages.next()).now_or_never() {
         message.ack_with(AckKind::Nak(None)).await?;
     }
     Ok(())
