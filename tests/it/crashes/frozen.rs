@@ -57,6 +57,10 @@ async fn a_relay_stopped_within_a_batch_finds_the_stream_closed_to_it_when_it_wa
     let other = WorkerProcess::start(&berth).await;
     pass_lease(&berth).await;
     events.next().await; // the other worker has published it
+    // Later than the stream remembers ids: until a lock that lasts a second has run out.
+    let lock = json!({"requester": "a", "resource": "r", "ttl_seconds": 1});
+    answered.push(berth.insist("lock", "lock", &lock).await);
+    events.take(2).await;
 
     frozen.signal("CONT");
     held.release();
