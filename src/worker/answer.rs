@@ -37,6 +37,8 @@ pub struct Submitted {
     /// The subject of the result.
     pub subject: String,
     pub key: IdempotencyKey,
+    /// Of this message alone, whatever key it brought.
+    pub own_key: IdempotencyKey,
 }
 
 impl Answerer {
@@ -89,6 +91,10 @@ impl Submitted {
     async fn finish(self, answer: Answer) {
         let mut headers = headers(&answer);
         headers.insert("Idempotency-Key", self.key.as_str());
+        // A redelivery's result is stored once. Its code is part of the id, because what had been refused without a
+        // receipt may be decided otherwise then.
+        let code = answer.encoded.error.as_ref().map_or("ok", |(_, code)| code);
+        headers.insert("Nats-Msg-Id", format!("{}:{code}", self.own_key.as_str()));
         let body = answer.encoded.body;
         let published = match self.context.publish_with_headers(self.subject.clone(), headers, body.into()).await {
             Ok(acknowledged) => acknowledged.await,

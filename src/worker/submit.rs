@@ -64,8 +64,9 @@ async fn serve_stream(
         let Some(message) = message else { break };
         take(message?, created, context, intake).await;
     }
-    // What was fetched and not begun is for another worker, at once.
-    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+    // What was fetched and not begun is for another worker, at once. Unconstrained: a task that has done much without
+    // a pause is told by the runtime that nothing is there, and the rest would wait for its redelivery.
+    while let Some(Some(Ok(message))) = tokio::task::unconstrained(messages.next()).now_or_never() {
         message.ack_with(AckKind::Nak(None)).await?;
     }
     Ok(())
@@ -85,7 +86,13 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
     let address = intake.subjects.address(&message.subject);
     let key = key.unwrap_or_else(|| own_key.clone());
     let payload = message.payload.clone();
-    let answerer = Answerer::Result(Box::new(Submitted { message, context: context.clone(), subject, key }));
+    let answerer = Answerer::Result(Box::new(Submitted {
+        message,
+        context: context.clone(),
+        subject,
+        key,
+        own_key: own_key.clone(),
+    }));
     match address {
         Ok(Address { tenant: Some(tenant), verb }) => {
             let arrival =

@@ -99,6 +99,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    pub fn of(message: async_nats::Message) -> Reply {
+        let body = serde_json::from_slice(&message.payload).unwrap();
+        Reply { body, bytes: message.payload.to_vec(), headers: message.headers.unwrap_or_default() }
+    }
+
     /// The refusal's code, or `ok`.
     pub fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or("ok")
@@ -193,9 +198,7 @@ impl Berth {
         let mut map = HeaderMap::new();
         headers.iter().for_each(|(name, value)| map.insert(*name, *value));
         let request = async_nats::Request::new().payload(payload.into()).headers(map).timeout(Some(LIMIT));
-        let message = self.nats.send_request(subject, request).await.unwrap();
-        let body = serde_json::from_slice(&message.payload).unwrap();
-        Reply { body, bytes: message.payload.to_vec(), headers: message.headers.unwrap_or_default() }
+        Reply::of(self.nats.send_request(subject, request).await.unwrap())
     }
 
     /// A pool with so many units and a grain of a second, so that a test can see it run.

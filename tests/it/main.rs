@@ -1,6 +1,10 @@
 //! The whole of berth against a real Postgres and a real nats-server, which this run starts for itself. Each test has
 //! a database and a subject space of its own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // tests may fail loudly
+
+mod checker;
+mod crashes;
 mod harness;
 mod idempotency;
 mod lifecycle;

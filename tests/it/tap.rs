@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::harness::within;
 
 /// Which way the bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub enum Way {
     In,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Trap {
     way: Way,
     pattern: Vec<u8>,
@@ -25,13 +28,38 @@ struct Trap {
 
 /// Listens in place of a server.
 pub struct Tap {
-    pub address: SocketAddr,
+    /// The server's URL, with the tap in its place.
+    pub url: String,
     trap: Arc<Mutex<Option<Trap>>>,
-    caught: mpsc::Receiver<()>,
+    caught: mpsc::Receiver<Held>,
+}
+
+/// A pattern and all that came behind it on its connection. Dropped, it never arrives.
+#[derive(Debug)]
+pub struct Held(oneshot::Sender<Order>);
+
+#[derive(Debug)]
+enum Order {
+    Release,
+    Cut,
+}
+
+impl Held {
+    /// Lets it pass after all.
+    pub fn release(self) {
+        let _ = self.0.send(Order::Release); // the connection may have ended meanwhile
+    }
+
+    /// Ends the connection; what was held back never arrives.
+    pub fn cut(self) {
+        let _ = self.0.send(Order::Cut); // the connection may have ended meanwhile
+    }
 }
 
 impl Tap {
-    pub async fn to(server: SocketAddr) -> Tap {
+    /// Before the server of this URL.
+    pub async fn before(url: &str) -> Tap {
+        let server = authority(url);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let trap: Arc<Mutex<Option<Trap>>> = Arc::default();
@@ -46,53 +74,96 @@ impl Tap {
                 tokio::spawn(pass(server_in, worker_out, Way::In, shared.clone(), sender.clone()));
             }
         });
-        Tap { address, trap, caught }
+        let plain = if url.starts_with("postgres:") { "?sslmode=disable" } else { "" };
+        let url = format!("{}{plain}", url.replace(&server.to_string(), &address.to_string()));
+        Tap { url, trap, caught }
     }
 
-    /// From now on, the bytes of this pattern and all behind them are held back on the connection that brings them.
+    /// The first bytes of this pattern from now on, and all behind them on their connection, are held back. Nothing
+    /// else is, also not the same pattern when it comes again.
     pub fn set(&self, way: Way, pattern: impl AsRef<[u8]>) {
         *self.trap.lock().unwrap() = Some(Trap { way, pattern: pattern.as_ref().to_vec() });
     }
 
-    /// Waits until the trap has caught something, and takes it away, so that a next connection passes. What was
-    /// caught never arrives.
-    pub async fn caught(&mut self) {
-        super::harness::within("the trap", self.caught.recv()).await.unwrap();
-        *self.trap.lock().unwrap() = None;
+    /// Waits until something is held back.
+    pub async fn caught(&mut self) -> Held {
+        within("the trap", self.caught.recv()).await.unwrap()
     }
 }
 
+/// Host and port of a URL.
+fn authority(url: &str) -> SocketAddr {
+    let rest = url.split_once("://").unwrap().1;
+    let authority = rest.split(['/', '?']).next().unwrap();
+    authority.rsplit('@').next().unwrap().parse().unwrap()
+}
+
 async fn pass(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
     way: Way,
     trap: Arc<Mutex<Option<Trap>>>,
-    caught: mpsc::Sender<()>,
+    caught: mpsc::Sender<Held>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     let mut tail = Vec::new();
-    while let Ok(length) = from.read(&mut buffer).await {
-        if length == 0 {
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let at = spring(&trap, way, &mut tail, &buffer[..length]);
+        let (passing, held) = buffer[..length].split_at(at.unwrap_or(length));
+        if to.write_all(passing).await.is_err() {
             break;
         }
-        let armed = trap.lock().unwrap().clone().filter(|trap| trap.way == way);
-        if let Some(trap) = armed {
-            // What came before may hold the pattern's beginning.
-            tail.extend_from_slice(&buffer[..length]);
-            if tail.windows(trap.pattern.len()).any(|window| window == trap.pattern) {
-                let _ = caught.send(()).await;
-                // Held back for ever: the connection stays open and silent until the worker is gone.
-                while from.read(&mut buffer).await.is_ok_and(|length| length > 0) {}
-                return;
-            }
-            let keep = tail.len().min(trap.pattern.len().saturating_sub(1));
-            tail.drain(..tail.len() - keep);
-        } else {
-            tail.clear();
+        if at.is_none() {
+            continue;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        let (sender, order) = oneshot::channel();
+        let _ = caught.send(Held(sender)).await; // the test may be over
+        let Some(released) = hold(&mut from, held.to_vec(), order).await else { break };
+        if to.write_all(&released).await.is_err() {
             break;
         }
     }
-    let _ = to.shutdown().await;
+    let _ = to.shutdown().await; // it may be gone already
+}
+
+/// Where in these bytes the pattern begins, if the trap is set for it. Of a pattern that came in two reads the
+/// beginning has passed: no server does anything with a part of a message.
+fn spring(trap: &Mutex<Option<Trap>>, way: Way, tail: &mut Vec<u8>, bytes: &[u8]) -> Option<usize> {
+    let mut trap = trap.lock().unwrap();
+    let Some(set) = trap.as_ref().filter(|trap| trap.way == way) else {
+        tail.clear();
+        return None;
+    };
+    let known = tail.len();
+    tail.extend_from_slice(bytes);
+    let length = set.pattern.len();
+    let found = tail.windows(length).position(|window| window == set.pattern);
+    if found.is_some() {
+        *trap = None;
+        tail.clear();
+    } else {
+        tail.drain(..tail.len().saturating_sub(length - 1));
+    }
+    found.map(|at| at.saturating_sub(known))
+}
+
+/// Reads on, because the end of the connection has to be seen. `None`: nothing of it is to arrive.
+async fn hold(from: &mut OwnedReadHalf, mut held: Vec<u8>, order: oneshot::Receiver<Order>) -> Option<Vec<u8>> {
+    let order = async {
+        match order.await {
+            Ok(order) => order,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::pin!(order);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        tokio::select! {
+            order = &mut order => return matches!(order, Order::Release).then_some(held),
+            read = from.read(&mut buffer) => match read {
+                Ok(length @ 1..) => held.extend_from_slice(&buffer[..length]),
+                _ => return None,
+            },
+        }
+    }
 }
