@@ -72,7 +72,9 @@ create table hold (
     -- A hold that moves on leaves a dead entry in hold_due, which every look for what is due steps over until a vacuum
     -- has been there. So vacuum at two in a hundred, not at twenty.
     autovacuum_vacuum_scale_factor = 0.02,
-    autovacuum_analyze_scale_factor = 0.05
+    -- Statistics are for people: the plans of berth's statements do not depend on them, and a table that doubles in
+    -- minutes would be sampled all the time.
+    autovacuum_analyze_scale_factor = 1
 );
 
 -- What is due, lane by lane, in the order in which it happens: by instant, ends before starts, then id. Holds what is

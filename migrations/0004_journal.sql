@@ -27,5 +27,7 @@ create table journal (
     constraint journal_usage_is_whole check (cardinality(usage) % 3 = 0)
 ) with (
     -- The old end is deleted all the time and its room is wanted again.
-    autovacuum_vacuum_scale_factor = 0.05
+    autovacuum_vacuum_scale_factor = 0.05,
+    -- As for holds: no plan depends on statistics.
+    autovacuum_analyze_scale_factor = 1
 );

@@ -17,7 +17,9 @@ create table receipt (
     constraint receipt_error_is_whole check ((error_number is null) = (error_code is null))
 ) with (
     -- A day's share of the rows goes every day, and its room is wanted again.
-    autovacuum_vacuum_scale_factor = 0.05
+    autovacuum_vacuum_scale_factor = 0.05,
+    -- As for holds: no plan depends on statistics.
+    autovacuum_analyze_scale_factor = 1
 );
 
 -- Receipts go by age. See batch_at.

@@ -12,7 +12,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self};
 use berth::cli::stack::Servers;
-use berth::relay::Relay;
+use berth::relay::{Recent, Relay};
 use berth::store::journal::Journal;
 use berth::store::start::Database;
 use berth::telemetry::Metrics;
@@ -215,6 +215,7 @@ impl Berth {
             journal: Journal::new(Database::connect(&self.database_url, 3).await.unwrap()),
             metrics: metrics.clone(),
             wake: Arc::clone(&wake),
+            recent: Recent::default(),
             backlog: Arc::new(AtomicI64::new(0)),
         };
         Running { task: tokio::spawn(relay.run(stop.clone())), stop, wake, metrics }

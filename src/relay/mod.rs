@@ -13,6 +13,7 @@
 //! - in doubt (no answer, a refusal, an error) it starts over from the lease. There is no other way to publish.
 
 mod publish;
+mod recent;
 mod tail;
 mod term;
 mod wake;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::publish::EventStream;
+pub use self::recent::Recent;
 use self::term::{Ended, Term};
 use self::wake::{Wakes, Woken};
 use crate::clock;
@@ -60,6 +62,8 @@ pub struct Relay {
     pub metrics: Metrics,
     /// Woken by this worker's own commits.
     pub wake: Arc<Notify>,
+    /// What this worker has just committed.
+    pub recent: Recent,
     /// Events that wait, as last seen: the intake refuses above its limit.
     pub backlog: Arc<std::sync::atomic::AtomicI64>,
 }
@@ -117,10 +121,12 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let Some(lease) = self.stand_by(holder, wakes, watch, stop).await? else { return Ok(()) };
         tracing::debug!(epoch = lease.epoch, "holds the relay's lease");
+        self.recent.want(true);
         let ended = match Term::begin(self, stream, lease).await {
             Ok(term) => term.publish(wakes, watch, stop).await,
             Err(error) => Err(error),
         };
+        self.recent.want(false);
         if !matches!(ended, Ok(Ended::Lost)) {
             self.journal.release(lease).await?;
         }

@@ -148,7 +148,7 @@ impl<'a> Term<'a> {
         let (published, saved, page) = tokio::join!(
             self.stream.publish(batch, self.last_sequence),
             save(self.relay, self.lease, &saving),
-            read(self.relay, &wanted),
+            read(self.relay, wanted),
         );
         published?;
         self.last_sequence += size as u64;
@@ -212,9 +212,17 @@ async fn save(relay: &Relay, lease: Lease, cursors: &Cursors) -> Result<bool, St
     relay.journal.advance(lease, &cursors).await
 }
 
-async fn read(relay: &Relay, wanted: &[(Lane, i64)]) -> Result<Vec<Entry>, StoreError> {
+/// The next page: what this worker has at hand, then what the journal has above that.
+async fn read(relay: &Relay, mut wanted: Vec<(Lane, i64)>) -> Result<Vec<Entry>, StoreError> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    relay.journal.above(wanted, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX).await
+    let limit = BATCH_MESSAGES_MAX as usize;
+    let mut page = relay.recent.take(&mut wanted, limit, BATCH_BYTES_MAX);
+    let bytes = page.iter().map(|entry| entry.payload.len()).sum::<usize>();
+    let rest = u32::try_from(limit - page.len()).unwrap_or_default();
+    if rest > 0 && bytes < BATCH_BYTES_MAX {
+        page.extend(relay.journal.above(&wanted, rest, BATCH_BYTES_MAX - bytes).await?);
+    }
+    Ok(page)
 }

@@ -10,14 +10,16 @@ use super::error::StoreError;
 use super::row::get;
 use super::sql;
 
-/// Longest statement, milliseconds. A batch takes a few; a worker's first look at a large lane some hundreds.
-const STATEMENT_TIMEOUT_MS: u32 = 10_000;
+/// Longest statement, milliseconds. A batch takes a few; a worker's first look at lanes with a million holds seconds,
+/// and one that is cut short would never get to know them.
+const STATEMENT_TIMEOUT_MS: u32 = 60_000;
 /// Longest wait for one lock, milliseconds: that of the batches before this one on a busy lane.
 const LOCK_TIMEOUT_MS: u32 = 5_000;
 /// Longest silence of a worker within a batch, milliseconds. A worker that was stopped would hold its lanes for ever.
-const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+/// Less than others wait for a lock, so that they get it in time; a worker is silent for as long as it decides.
+const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 2_000;
 /// Longest wait for the end of another connection's batch, milliseconds: more than any of the above lets it last.
-const PATIENCE_MS: u32 = 60_000;
+const PATIENCE_MS: u32 = 120_000;
 /// Longest wait for a connection of the pool, seconds.
 const ACQUIRE_TIMEOUT_SECONDS: u64 = 10;
 

@@ -37,6 +37,16 @@ pub struct Decided {
     pub due: Vec<DuePage>,
 }
 
+/// What is left of a batch once it is committed.
+#[derive(Debug)]
+pub struct Committed {
+    pub lanes: BTreeMap<Lane, CachedLane>,
+    pub replies: Vec<Reply>,
+    pub changes: Changes,
+    /// An encoded event for each of `changes.events`.
+    pub payloads: Vec<Vec<u8>>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub answer: Answer,
@@ -142,16 +152,16 @@ impl Decided {
     }
 
     /// The lanes as they are now that batch `id` is committed.
-    pub fn committed(self, id: uuid::Uuid) -> (BTreeMap<Lane, CachedLane>, Vec<Reply>, Changes) {
-        let Decided { before, mut lanes, changes, replies, .. } = self;
+    pub fn committed(self, id: uuid::Uuid) -> Committed {
+        let Decided { before, mut lanes, changes, replies, payloads, .. } = self;
         let cached = |(lane, before): (Lane, Before)| {
             let state = lanes.remove(&lane)?;
             let has_new_pool = changes.pools.iter().any(|pool| pool.lane() == lane);
             let pools_version = before.pools_version + i64::from(has_new_pool);
             Some((lane, CachedLane { last_batch: Some(id), pools_version, state }))
         };
-        let cached = before.into_iter().filter_map(cached).collect();
-        (cached, replies, changes)
+        let lanes = before.into_iter().filter_map(cached).collect();
+        Committed { lanes, replies, changes, payloads }
     }
 
     /// The lanes as they were, where the batch was rolled back.

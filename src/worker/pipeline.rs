@@ -22,18 +22,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::answer::Answer;
-use super::decided::{Decided, Reply, decide_batch};
+use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
 use super::intake::kind_is_taken;
 use super::lanes::{Lanes, Locked};
 use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
+use crate::domain::event::Event;
 use crate::domain::id::{Lane, LaneSet};
 use crate::domain::outcome::Refusal;
 use crate::domain::state::Changes;
 use crate::domain::window::Instant as Moment;
+use crate::relay::Recent;
 use crate::store::batch::{DueMark, DuePage, DueWant};
+use crate::store::journal::Entry;
 use crate::store::start::Database;
 use crate::store::{BatchId, CommitError, Session, StoreError, Wants, settle};
 use crate::telemetry::Metrics;
@@ -41,7 +44,7 @@ use crate::ticker::Alarm;
 use crate::wire::reply;
 
 /// How long a batch is tried again over a lost connection before its commands are answered as unavailable.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Between two attempts to reach Postgres.
 const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 /// How often a batch is decided again because receipts were stored meanwhile.
@@ -57,6 +60,8 @@ pub struct Shared {
     pub alarm: Alarm,
     /// Wakes the relay.
     pub journal_grew: Arc<Notify>,
+    /// What the relay need not read back.
+    pub recent: Recent,
     /// False once Postgres could not be reached.
     pub is_up: watch::Sender<bool>,
     pub batch_max: usize,
@@ -222,10 +227,11 @@ impl Decider {
 
     fn committed(&mut self, batch: Batch, mut locked: Locked, decided: Decided, id: BatchId) {
         let marks = due_marks(&decided);
-        let (lanes, replies, changes) = decided.committed(id.0);
+        let Committed { lanes, replies, changes, payloads } = decided.committed(id.0);
         put_back(&mut locked, lanes);
         self.set_marks(&mut locked, marks);
-        drop(locked);
+        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| entry(event, payload)));
+        drop(locked); // only now: the next batch of these lanes has later events
         self.announce(&changes);
         self.answer(batch.commands, replies);
     }
@@ -417,6 +423,22 @@ fn last_id() -> crate::domain::id::HoldId {
 fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, crate::store::lane::CachedLane>) {
     for (lane, slot) in locked {
         slot.cached = lanes.remove(lane);
+    }
+}
+
+/// An event as it stands in the journal.
+fn entry(event: &Event, payload: Vec<u8>) -> Entry {
+    let hold = &event.hold;
+    Entry {
+        lane: event.lane,
+        seq: event.seq,
+        event_id: hold.id.event_id(hold.version),
+        tenant: hold.tenant.clone(),
+        kind: hold.kind(),
+        label: hold.subject_label().to_owned(),
+        event_type: event.event_type,
+        at: event.at,
+        payload,
     }
 }
 

@@ -21,7 +21,7 @@ use super::{service, streams, submit};
 use crate::config::WorkerConfig;
 use crate::domain::id::LANES;
 use crate::health;
-use crate::relay::Relay;
+use crate::relay::{Recent, Relay};
 use crate::store::StoreError;
 use crate::store::journal::Journal;
 use crate::store::query::Reader;
@@ -142,7 +142,7 @@ impl Worker {
         let (dispatcher, queues) =
             Dispatcher::new(usize::from(config.deciders), in_flight_max + 16 * usize::from(LANES));
         let (journal_grew, backlog) = (Arc::new(Notify::new()), Arc::new(AtomicI64::new(0)));
-        let (is_up, alarm) = (watch::Sender::new(true), Alarm::default());
+        let (is_up, alarm, recent) = (watch::Sender::new(true), Alarm::default(), Recent::default());
         let shared = Shared {
             database: database.clone(),
             lanes: Lanes::new(),
@@ -150,6 +150,7 @@ impl Worker {
             metrics: metrics.clone(),
             alarm: alarm.clone(),
             journal_grew: journal_grew.clone(),
+            recent: recent.clone(),
             is_up: is_up.clone(),
             batch_max: config.batch_max as usize,
         };
@@ -171,6 +172,7 @@ impl Worker {
             journal: Journal::new(database.clone()),
             metrics: metrics.clone(),
             wake: journal_grew,
+            recent,
             backlog: backlog.clone(),
         };
         let intake = Intake {

@@ -152,7 +152,7 @@ impl Postgres {
             "listen_addresses=127.0.0.1".into(),
             "unix_socket_directories=".into(),
             "max_connections=200".into(),
-            "shared_buffers=128MB".into(),
+            "shared_buffers=256MB".into(),
             "max_wal_size=4GB".into(),
             "timezone=UTC".into(),
             "log_timezone=UTC".into(),
