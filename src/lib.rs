@@ -5,7 +5,7 @@
 //! do bytes leave (`worker`, `relay`). The clock is one more producer of commands (`ticker`).
 //!
 //! Invariants:
-//! - only `store` knows SQL, only `wire` knows JSON, only `worker`, `relay` and the tools in `cli` know NATS;
+//! - only `store` knows SQL; only `wire`, and `cli` as a client, know JSON; only `worker`, `relay` and `cli` know NATS;
 //! - `domain` imports nothing of this crate; `store` and `wire` never see each other;
 //! - deciding never waits and never asks the time: clock and randomness are passed in;
 //! - nothing is serialized after commit and nothing is sent before it;
