@@ -74,7 +74,10 @@ create table hold (
     autovacuum_vacuum_scale_factor = 0.02,
     -- Statistics are for people: the plans of berth's statements do not depend on them, and a table that doubles in
     -- minutes would be sampled all the time.
-    autovacuum_analyze_scale_factor = 1
+    autovacuum_analyze_scale_factor = 1,
+    -- Rows that are only inserted need no vacuum: none of berth's statements reads an index alone. What is updated or
+    -- deleted brings one, and freezes on the way.
+    autovacuum_vacuum_insert_threshold = -1
 );
 
 -- What is due, lane by lane, in the order in which it happens: by instant, ends before starts, then id. Holds what is

@@ -29,5 +29,8 @@ create table journal (
     -- The old end is deleted all the time and its room is wanted again.
     autovacuum_vacuum_scale_factor = 0.05,
     -- As for holds: no plan depends on statistics.
-    autovacuum_analyze_scale_factor = 1
+    autovacuum_analyze_scale_factor = 1,
+    -- Rows that are only inserted need no vacuum: none of berth's statements reads an index alone. What is updated or
+    -- deleted brings one, and freezes on the way.
+    autovacuum_vacuum_insert_threshold = -1
 );
