@@ -134,7 +134,8 @@ impl Intake {
     }
 }
 
-fn headers(map: &HeaderMap) -> Headers<'_> {
+/// The headers of a message that mean something here; of one that stands twice, the first.
+pub fn headers(map: &HeaderMap) -> Headers<'_> {
     let get = |name: &str| map.get(name).map(|value| value.as_str());
     Headers {
         idempotency_key: get("Idempotency-Key"),

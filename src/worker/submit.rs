@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Answerer, Submitted};
-use super::intake::{Arrival, Intake};
+use super::intake::{self, Arrival, Intake};
 use crate::domain::id::{IdempotencyKey, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::wire::reply;
@@ -79,7 +79,8 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
         return;
     };
     let headers = message.headers.clone().unwrap_or_default();
-    let key = headers.get("Idempotency-Key").and_then(|key| IdempotencyKey::parse(key.as_str()));
+    // One that is refused names no command, and one of berth's own may name another one.
+    let key = intake::headers(&headers).key().ok().flatten();
     let (tenant, verb) = tokens(&message.subject);
     let subject = intake.subjects.result(tenant, verb);
     let address = intake.subjects.address(&message.subject);
