@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answerer;
-use super::intake::{Arrival, Intake};
+use super::intake::{self, Arrival, Intake};
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
 use crate::wire::verb::Verb;
@@ -73,9 +73,11 @@ async fn take(request: Request, verb: Verb, intake: &Intake, inboxes: &[String])
         return;
     }
     let message = request.message.clone();
+    let headers = message.headers.unwrap_or_default();
+    let trace = || intake::headers(&headers).trace();
     let answerer = Answerer::Inbox(Box::new(request));
     let Some(permit) = intake.try_admit() else {
-        return intake.refuse(verb, arrived, answerer, &Intake::overloaded()).await;
+        return intake.refuse(verb, arrived, answerer, &Intake::overloaded(), trace()).await;
     };
     let tenant = match intake.subjects.address(&message.subject) {
         Ok(Address { tenant, .. }) => tenant,
@@ -84,10 +86,9 @@ async fn take(request: Request, verb: Verb, intake: &Intake, inboxes: &[String])
                 NoAddress::Tenant => Refusal::NotFound,
                 NoAddress::Verb => Refusal::UnknownVerb,
             };
-            return intake.refuse(verb, arrived, answerer, &refusal).await;
+            return intake.refuse(verb, arrived, answerer, &refusal, trace()).await;
         }
     };
-    let headers = message.headers.unwrap_or_default();
     let arrival = Arrival { verb, tenant, headers: &headers, payload: &message.payload, own_key: None };
     intake.take(arrival, answerer, permit).await;
 }
