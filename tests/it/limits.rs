@@ -201,7 +201,7 @@ async fn what_is_due_is_shown_as_done_however_late_the_ticker_is() {
     let with_status = async |status: &str| {
         berth.ask("list", json!({"status": status})).await.ok()["data"].as_array().unwrap().clone()
     };
-    assert_eq!(with_status("Pending").await, [placed.clone()]);
+    assert_eq!(with_status("Pending").await, std::slice::from_ref(&placed));
     let deadline = tokio::time::Instant::now() + LIMIT;
     let shown = loop {
         if let [shown] = with_status("Active").await.as_slice() {
