@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::domain::id::{LANES, Lane};
 use crate::domain::window::Instant;
 use crate::store::query::Reader;
+use crate::store::start::Database;
 
 /// How often the database is asked for what is due next: what other workers wrote, and did not live to carry out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -97,8 +98,16 @@ impl Alarm {
     }
 }
 
-/// Tells `tick` of every lane that is due, until `stop`.
-pub async fn run(alarm: Alarm, reader: Reader, tick: impl Fn(Lane), stop: CancellationToken) {
+/// Tells `tick` of every lane that is due, until `stop`. Asked every second, the database is missed here first where
+/// nothing is to be decided: then `is_up` is set to false.
+pub async fn run(
+    alarm: Alarm,
+    database: Database,
+    is_up: watch::Sender<bool>,
+    tick: impl Fn(Lane),
+    stop: CancellationToken,
+) {
+    let reader = Reader::new(database.clone());
     // How far the database's clock is ahead of this machine's.
     let mut ahead = TimeDelta::zero();
     let mut next_look = tokio::time::Instant::now();
@@ -110,7 +119,13 @@ pub async fn run(alarm: Alarm, reader: Reader, tick: impl Fn(Lane), stop: Cancel
                     ahead = now - clock::now();
                     alarm.set(due.into_iter());
                 }
-                Err(error) => tracing::warn!(%error, cause = %error.source, "could not look for what is due"),
+                Err(error) => {
+                    tracing::warn!(%error, cause = %error.source, "could not look for what is due");
+                    // It may only be slow, or all connections busy.
+                    if !database.is_reachable().await {
+                        is_up.send_replace(false);
+                    }
+                }
             }
         }
         let now = clock::now() + ahead;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{CliError, ERROR_CODE_HEADER, ERROR_NUMBER_HEADER, KEY_HEADER, NatsArgs, REPLAYED_HEADER, example_window};
 use crate::clock;
 use crate::domain::id::Tenant;
+use crate::wire::request::Headers;
 use crate::wire::verb::Verb;
 
 /// The end of the help.
@@ -199,6 +200,9 @@ async fn submit(args: &RequestArgs, client: &Client, mut request: Prepared) -> R
         Some(key) => key.as_str().to_owned(),
         None => clock::random_uuid().to_string(),
     };
+    // The result of a key that is refused carries another, and would be waited for in vain.
+    let sent = Headers { idempotency_key: Some(&key), ..Headers::default() };
+    sent.key().map_err(|refusal| CliError::told(refusal.to_string()))?;
     request.headers.insert(KEY_HEADER, key.as_str());
     let subject = subjects.submit(&request.tenant, request.verb);
     let result = subjects.result(request.tenant.as_str(), request.verb.name());

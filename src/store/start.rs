@@ -20,8 +20,9 @@ const LOCK_TIMEOUT_MS: u32 = 5_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 2_000;
 /// Longest wait for the end of another connection's batch, milliseconds: more than any of the above lets it last.
 const PATIENCE_MS: u32 = 120_000;
-/// Longest wait for a connection of the pool, seconds.
-const ACQUIRE_TIMEOUT_SECONDS: u64 = 10;
+/// Longest wait for a connection of the pool, seconds: the pool waits for a server that is away, too, and those who
+/// asked wait with it.
+const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
 
 /// The oldest schema that this binary works with. Workers are rolled, so the schema is expanded before a new binary
 /// runs and contracted after the last old one has left.
@@ -69,6 +70,11 @@ impl Database {
     /// For a connection of one's own.
     pub fn options(&self) -> &PgConnectOptions {
         &self.options
+    }
+
+    /// Does the server take connections? Told at once, where the pool would wait.
+    pub async fn is_reachable(&self) -> bool {
+        PgConnection::connect_with(&self.options).await.is_ok()
     }
 
     /// For a connection that waits for other connections' transactions to end.

@@ -24,7 +24,7 @@ pub struct Headers<'a> {
 
 impl Headers<'_> {
     /// A client's key: of the form of [`IdempotencyKey`], and not one of berth's own.
-    pub(super) fn key(&self) -> Result<Option<IdempotencyKey>, Refusal> {
+    pub fn key(&self) -> Result<Option<IdempotencyKey>, Refusal> {
         let Some(text) = self.idempotency_key else { return Ok(None) };
         let key = IdempotencyKey::parse(text).filter(|key| !key.as_str().starts_with(KEY_PREFIX_RESERVED));
         key.map(Some).ok_or(Refusal::InvalidIdempotencyKey)
@@ -44,7 +44,7 @@ impl Headers<'_> {
     }
 
     /// `None` also where the header is not a valid `traceparent`: by the W3C's rules it is then as if absent.
-    pub(super) fn trace(&self) -> Option<Trace> {
+    pub fn trace(&self) -> Option<Trace> {
         let traceparent = self.traceparent.filter(|text| is_traceparent(text))?;
         let is_kept = |text: &&str| {
             (1..=TRACESTATE_MAX).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))

@@ -13,7 +13,7 @@ use super::dispatch::Dispatcher;
 use super::reader::Queries;
 use super::waiting::Waiting;
 use crate::clock;
-use crate::domain::command::{Command, Request};
+use crate::domain::command::{Command, Request, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::telemetry::{self, Metrics};
@@ -64,9 +64,10 @@ impl Intake {
     pub async fn take(&self, arrival: Arrival<'_>, answerer: Answerer, permit: OwnedSemaphorePermit) {
         let arrived = Instant::now();
         let verb = arrival.verb;
-        let decoded = match decode(verb, arrival.tenant.as_ref(), &headers(arrival.headers), arrival.payload) {
+        let headers = headers(arrival.headers);
+        let decoded = match decode(verb, arrival.tenant.as_ref(), &headers, arrival.payload) {
             Ok(decoded) => decoded,
-            Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal).await,
+            Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal, headers.trace()).await,
         };
         let (span, trace) = telemetry::request_span(decoded.trace.as_ref(), verb);
         let decoded = Decoded { trace, ..decoded };
@@ -84,7 +85,7 @@ impl Intake {
             }
             Call::Command(command, canonical) => {
                 if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
-                    return self.refuse(verb, arrived, answerer, &Intake::overloaded()).await;
+                    return self.refuse(verb, arrived, answerer, &Intake::overloaded(), decoded.trace).await;
                 }
                 let receipt = decoded.key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
                 let request = Request {
@@ -116,17 +117,24 @@ impl Intake {
         match self.queries.find_pool(&mut waiting.request.command).await {
             Ok(()) => self.dispatcher.command(waiting),
             Err(refusal) => {
-                let Waiting { verb, arrived, answerer, permit, .. } = *waiting;
-                self.refuse(verb, arrived, answerer, &refusal).await;
+                let Waiting { verb, arrived, answerer, permit, request, .. } = *waiting;
+                self.refuse(verb, arrived, answerer, &refusal, request.trace).await;
                 drop(permit);
             }
         }
     }
 
     /// Answers a request that went no further.
-    pub async fn refuse(&self, verb: Verb, arrived: Instant, answerer: Answerer, refusal: &Refusal) {
+    pub async fn refuse(
+        &self,
+        verb: Verb,
+        arrived: Instant,
+        answerer: Answerer,
+        refusal: &Refusal,
+        trace: Option<Trace>,
+    ) {
         self.metrics.answered(verb, refusal.code(), arrived.elapsed().as_secs_f64());
-        let answer = Answer { encoded: reply::refusal(refusal), is_replay: false, trace: None };
+        let answer = Answer { encoded: reply::refusal(refusal), is_replay: false, trace };
         match refusal.is_retryable() {
             true => answerer.send_undecided(answer).await,
             false => answerer.send(answer).await,
@@ -141,7 +149,8 @@ static NOT_AFTER: HeaderName = HeaderName::from_static("Berth-Not-After");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-fn headers(map: &HeaderMap) -> Headers<'_> {
+/// The headers of a message that mean something here; of one that stands twice, the first.
+pub fn headers(map: &HeaderMap) -> Headers<'_> {
     let get = |name: &HeaderName| map.get(name.clone()).map(|value| value.as_str());
     Headers {
         idempotency_key: get(&IDEMPOTENCY_KEY),

@@ -3,7 +3,7 @@
 use crate::domain::command::{Check, Command, InstanceKind, List, Page, Query, SortBy};
 use crate::domain::hold::{Hold, Kind};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
-use crate::domain::outcome::Refusal;
+use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::LockName;
 use crate::domain::tick::as_of;
 use crate::store::StoreError;
@@ -56,22 +56,32 @@ impl Queries {
 
     /// A page whose reply would not fit into one message is cut, and says that there is more.
     async fn list(&self, tenant: &Tenant, list: List) -> Result<Result<Encoded, Refusal>, StoreError> {
-        let (holds, mut has_more, now) = self.reader.list(tenant, &list).await?;
-        let mut holds: Vec<Hold> = holds.into_iter().map(|hold| as_of(hold, now)).collect();
-        loop {
-            let encoded = reply::reservations(&holds, has_more, list.sort_by == SortBy::Status);
-            if holds.len() <= 1 || fits(encoded.body.len(), self.payload_bytes_max) {
-                return Ok(Ok(encoded));
-            }
-            holds.truncate(holds.len() / 2);
-            has_more = true;
+        let (holds, has_more, now) = self.reader.list(tenant, &list).await?;
+        let holds: Vec<Hold> = holds.into_iter().map(|hold| as_of(hold, now)).collect();
+        let is_by_status = list.sort_by == SortBy::Status;
+        let encode = |holds: &[Hold], has_more| reply::reservations(holds, has_more, is_by_status);
+        Ok(Ok(self.cut_to_fit(&holds, has_more, encode)))
+    }
+
+    /// The longest beginning of a page, by halves, whose reply fits into one message.
+    fn cut_to_fit<T>(&self, items: &[T], has_more: bool, encode: impl Fn(&[T], bool) -> Encoded) -> Encoded {
+        let encoded = encode(items, has_more);
+        match items.len() <= 1 || fits(encoded.body.len(), self.payload_bytes_max) {
+            true => encoded,
+            false => self.cut_to_fit(&items[..items.len() / 2], true, encode),
         }
     }
 
     async fn check(&self, tenant: &Tenant, check: Check) -> Result<Result<Encoded, Refusal>, StoreError> {
         let holders = self.holders(tenant, &check.resources).await?;
         let resources: Vec<(ResourceName, Option<Hold>)> = check.resources.into_iter().zip(holders).collect();
-        Ok(Ok(reply::check(&resources, check.is_many)))
+        let encoded = reply::check(&resources, check.is_many);
+        if fits(encoded.body.len(), self.payload_bytes_max) {
+            return Ok(Ok(encoded));
+        }
+        // The names of holders can be long, and were not part of the request.
+        let expected = "so few that the answer fits into one message";
+        Ok(Err(Refusal::field("resources", FieldReason::TooManyItems, expected)))
     }
 
     async fn verify(
@@ -106,7 +116,7 @@ impl Queries {
 
     async fn pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
         let (pools, has_more) = self.reader.pools(&page).await?;
-        Ok(Ok(reply::pools(&pools, has_more)))
+        Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
     }
 
     /// Fills in the pool of a reservation by kind, and refuses a second pool of one kind.

@@ -165,7 +165,6 @@ impl Worker {
             })
         };
         let deciders = queues.into_iter().map(decide).collect();
-        let reader = Reader::new(database.clone());
         let relay = Relay {
             client: client.clone(),
             subjects: subjects.clone(),
@@ -177,7 +176,7 @@ impl Worker {
         };
         let intake = Intake {
             subjects,
-            queries: Queries { reader: reader.clone(), payload_bytes_max: client.max_payload() },
+            queries: Queries { reader: Reader::new(database.clone()), payload_bytes_max: client.max_payload() },
             dispatcher: dispatcher.clone(),
             metrics,
             in_hand: Arc::new(Semaphore::new(in_flight_max)),
@@ -197,7 +196,8 @@ impl Worker {
         };
         let stop = &worker.background_stop;
         worker.background.spawn(relay.run(stop.clone()));
-        worker.background.spawn(ticker::run(alarm, reader, move |lane| dispatcher.tick(lane), stop.clone()));
+        let tick = move |lane| dispatcher.tick(lane);
+        worker.background.spawn(ticker::run(alarm, database.clone(), worker.is_up.clone(), tick, stop.clone()));
         worker.background.spawn(sweep(database, config.clone(), stop.clone()));
         worker
     }
@@ -227,6 +227,7 @@ impl Worker {
                 round.cancel();
             };
             let ((), served, ()) = tokio::join!(submitted, requests, watched);
+            set_ready(false); // again: it may have been lost before it was subscribed
             served.map_err(WorkerError::Service)?;
             if self.failed.is_cancelled() {
                 return Err(WorkerError::Decider);

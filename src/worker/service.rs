@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answerer;
-use super::intake::{Arrival, Intake};
+use super::intake::{self, Arrival, Intake};
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
 use crate::wire::verb::Verb;
@@ -75,9 +75,10 @@ async fn take(mut request: Request, verb: Verb, intake: &Intake, inboxes: &[Stri
     let subject = request.message.subject.clone();
     let headers = request.message.headers.take().unwrap_or_default();
     let payload = std::mem::take(&mut request.message.payload);
+    let trace = || intake::headers(&headers).trace();
     let answerer = Answerer::Inbox(Box::new(request));
     let Some(permit) = intake.try_admit() else {
-        return intake.refuse(verb, arrived, answerer, &Intake::overloaded()).await;
+        return intake.refuse(verb, arrived, answerer, &Intake::overloaded(), trace()).await;
     };
     let tenant = match intake.subjects.address(&subject) {
         Ok(Address { tenant, .. }) => tenant,
@@ -86,7 +87,7 @@ async fn take(mut request: Request, verb: Verb, intake: &Intake, inboxes: &[Stri
                 NoAddress::Tenant => Refusal::NotFound,
                 NoAddress::Verb => Refusal::UnknownVerb,
             };
-            return intake.refuse(verb, arrived, answerer, &refusal).await;
+            return intake.refuse(verb, arrived, answerer, &refusal, trace()).await;
         }
     };
     let arrival = Arrival { verb, tenant, headers: &headers, payload: &payload, own_key: None };

@@ -10,11 +10,10 @@ use async_nats::jetstream::{self, AckKind, Message};
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answer, Answerer, Submitted};
-use super::intake::{Arrival, Intake};
+use super::answer::{Answerer, Submitted};
+use super::intake::{self, Arrival, Intake};
 use crate::domain::id::{IdempotencyKey, Tenant};
 use crate::domain::outcome::Refusal;
-use crate::wire::reply;
 use crate::wire::subject::{Address, NoAddress};
 use crate::wire::verb::Verb;
 
@@ -80,7 +79,9 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
         return;
     };
     let headers = message.headers.clone().unwrap_or_default();
-    let key = headers.get("Idempotency-Key").and_then(|key| IdempotencyKey::parse(key.as_str()));
+    // One that is refused names no command, and one of berth's own may name another one.
+    let key = intake::headers(&headers).key().ok().flatten();
+    let trace = intake::headers(&headers).trace();
     let (tenant, verb) = tokens(&message.subject);
     let subject = intake.subjects.result(tenant, verb);
     let address = intake.subjects.address(&message.subject);
@@ -99,15 +100,10 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
                 Arrival { verb, tenant: Some(tenant), headers: &headers, payload: &payload, own_key: Some(own_key) };
             intake.take(arrival, answerer, permit).await;
         }
-        Ok(_) | Err(NoAddress::Verb) => refuse(intake, arrived, answerer, &Refusal::UnknownVerb).await,
-        Err(NoAddress::Tenant) => refuse(intake, arrived, answerer, &Refusal::NotFound).await,
+        // Counted with the reads: there is no such verb.
+        Ok(_) | Err(NoAddress::Verb) => intake.refuse(Verb::Get, arrived, answerer, &Refusal::UnknownVerb, trace).await,
+        Err(NoAddress::Tenant) => intake.refuse(Verb::Get, arrived, answerer, &Refusal::NotFound, trace).await,
     }
-}
-
-async fn refuse(intake: &Intake, arrived: Instant, answerer: Answerer, refusal: &Refusal) {
-    intake.metrics.answered(Verb::Get, refusal.code(), arrived.elapsed().as_secs_f64());
-    let answer = Answer { encoded: reply::refusal(refusal), is_replay: false, trace: None };
-    answerer.send(answer).await;
 }
 
 /// `berth:<stream's creation, µs>:<sequence>`: the same for each delivery of one message, and never that of a message

@@ -69,7 +69,8 @@ impl Worker {
         let mut task = tokio::spawn(worker::run(config, readiness, stop.clone()));
         let http = tokio::select! {
             ended = &mut task => return Err(ended.unwrap().expect_err("a worker ends only when it is told to")),
-            http = within("a worker's start", ready.wait_for(Option::is_some)) => http.unwrap().unwrap(),
+            // Where it has none any more the worker has ended, and says why.
+            Ok(http) = within("a worker's start", ready.wait_for(Option::is_some)) => http.unwrap(),
         };
         Ok(Worker { http, stop, task })
     }
@@ -277,4 +278,22 @@ pub fn seconds_from_now(seconds: i64) -> String {
 pub fn hours_from_now(hours: i64) -> String {
     let at = chrono::Utc::now() + chrono::TimeDelta::hours(hours);
     at.format("%Y-%m-%dT%H:00:00Z").to_string()
+}
+
+/// `GET <path>` of a worker: the status and the body.
+pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("an HTTP answer", stream.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The value of a metric of a worker, by its name with its labels as they are exposed; 0 where it is not yet there.
+pub async fn metric(address: SocketAddr, name: &str) -> f64 {
+    let (_, text) = http_get(address, "/metrics").await;
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    text.lines().find_map(value).unwrap_or(0.0)
 }

@@ -1,15 +1,20 @@
 //! The whole of berth against a real Postgres and a real nats-server, which this run starts for itself. Each test has
 //! a database and a subject space of its own.
-
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // tests may fail loudly
 
+mod bad_input;
 mod checker;
 mod crashes;
 mod harness;
 mod idempotency;
 mod lifecycle;
+mod limits;
 mod locks;
+mod observe;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod service;
+mod start;
+mod submit;
 mod tap;

@@ -7,6 +7,7 @@ use berth::cli::stack::{Servers, Stack, StackOptions};
 
 /// The run's servers.
 pub struct Shared {
+    #[allow(dead_code)] // not every test binary asks for it
     pub nats_url: String,
     create: mpsc::Sender<(String, mpsc::Sender<String>)>,
 }

@@ -240,7 +240,7 @@ impl Stack {
     /// Starts it again on the same port and data, and returns when it takes connections. Only after a kill.
     pub async fn start_nats(&mut self) -> Result<(), StackError> {
         self.nats
-            .write_config(self.nats_port, self.options.durable)
+            .write_config(self.nats_port, self.options.durable, self.options.ephemeral)
             .map_err(StackError::folder(&self.options.data_dir))?;
         let log = self.log("nats")?;
         let config = self.nats.config_file();

@@ -29,14 +29,18 @@ impl Nats {
         self.data_dir.join("nats.pid")
     }
 
-    pub(super) fn write_config(&self, port: u16, durable: bool) -> io::Result<()> {
+    /// `ephemeral`: streams may set aside more than the disk has. The berths of a test run have a gigabyte each for
+    /// commands that wait, and never use it.
+    pub(super) fn write_config(&self, port: u16, durable: bool, ephemeral: bool) -> io::Result<()> {
         let store = quoted(&self.data_dir.join("nats"));
         let pid_file = quoted(&self.pid_file());
         let name = &self.server_name;
         let sync_interval = if durable { "always" } else { "\"2m\"" };
+        let room = if ephemeral { "  max_file_store: 1TB\n" } else { "" };
         let text = format!(
             "# Written at each start.\nserver_name: \"{name}\"\nlisten: \"127.0.0.1:{port}\"\npid_file: {pid_file}\n\
-             max_payload: 1MB\njetstream {{\n  store_dir: {store}\n  sync_interval: {sync_interval}\n}}\n"
+             max_payload: 1MB\njetstream {{\n  store_dir: {store}\n  sync_interval: {sync_interval}\n\
+             {room}}}\n"
         );
         std::fs::write(self.config_file(), text)
     }
