@@ -37,7 +37,7 @@ def run(command, folder, what):
 
 
 def with_pip(scratch, made):
-    command = [*servers.working_pip(scratch), "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes"]
+    command = [*servers.working_pip(), "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--target", str(made)]
     run([*command, "--requirement", str(PINS / "python" / "requirements.txt")], scratch, "the Python client")
 
