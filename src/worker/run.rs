@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connect::Connections;
 use super::dispatch::Dispatcher;
 use super::intake::Intake;
 use super::lanes::Lanes;
@@ -52,6 +53,8 @@ pub enum WorkerError {
     Credentials(#[source] std::io::Error),
     #[error("could not connect to NATS")]
     Nats(#[source] async_nats::ConnectError),
+    #[error("the server's max_payload is {found} bytes, berth needs {needed}: raise it")]
+    MaxPayload { found: usize, needed: usize },
     #[error("could not serve requests")]
     Service(#[source] async_nats::Error),
     #[error("a decider failed; what it had in hand is answered by the worker that is asked next")]
@@ -76,14 +79,14 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     let database = Database::connect(&config.database_url, config.readers).await?;
     database.check().await?;
     let metrics = Metrics::new();
-    let client = connect(&config, &metrics).await?;
-    streams::prepare(&client, &subjects).await?;
+    let connections = Connections::open(&config, &metrics).await?;
+    streams::prepare(&connections.events, &subjects).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let health_stop = CancellationToken::new();
     let health = health::serve(config.http_addr, metrics.clone(), ready.clone(), health_stop.clone());
     let address = config.http_addr;
     let (address, health) = health.await.map_err(|source| WorkerError::Http { address, source })?;
-    let worker = Worker::start(&config, subjects, database, client, metrics);
+    let worker = Worker::start(&config, subjects, database, connections, metrics);
     tracing::info!(%address, root = config.subject_root, "serving");
     let set_ready = |is_ready: bool| {
         ready.store(is_ready, Ordering::Relaxed);
@@ -96,28 +99,9 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     served
 }
 
-async fn connect(config: &WorkerConfig, metrics: &Metrics) -> Result<async_nats::Client, WorkerError> {
-    let metrics = metrics.clone();
-    let options = async_nats::ConnectOptions::new().name("berth worker").event_callback(move |event| {
-        let metrics = metrics.clone();
-        async move {
-            match event {
-                async_nats::Event::SlowConsumer(_) => metrics.slow_consumer(),
-                event => tracing::info!(%event, "NATS"),
-            }
-        }
-    });
-    let options = match &config.nats_creds {
-        Some(path) => options.credentials_file(path).await.map_err(WorkerError::Credentials)?,
-        None => options,
-    };
-    let servers: Vec<String> = config.nats_url.split(',').map(str::to_owned).collect();
-    options.connect(servers).await.map_err(WorkerError::Nats)
-}
-
 /// The running parts of a worker, apart from what takes requests.
 struct Worker {
-    client: async_nats::Client,
+    connections: Connections,
     database: Database,
     intake: Intake,
     is_up: watch::Sender<bool>,
@@ -135,7 +119,7 @@ impl Worker {
         config: &WorkerConfig,
         subjects: Subjects,
         database: Database,
-        client: async_nats::Client,
+        connections: Connections,
         metrics: Metrics,
     ) -> Worker {
         let in_flight_max = config.in_flight_max as usize;
@@ -166,7 +150,7 @@ impl Worker {
         };
         let deciders = queues.into_iter().map(decide).collect();
         let relay = Relay {
-            client: client.clone(),
+            client: connections.events.clone(),
             subjects: subjects.clone(),
             journal: Journal::new(database.clone()),
             metrics: metrics.clone(),
@@ -176,7 +160,10 @@ impl Worker {
         };
         let intake = Intake {
             subjects,
-            queries: Queries { reader: Reader::new(database.clone()), payload_bytes_max: client.max_payload() },
+            queries: Queries {
+                reader: Reader::new(database.clone()),
+                payload_bytes_max: connections.requests.max_payload(),
+            },
             dispatcher: dispatcher.clone(),
             metrics,
             in_hand: Arc::new(Semaphore::new(in_flight_max)),
@@ -184,7 +171,7 @@ impl Worker {
             backlog_max: i64::from(config.backlog_max),
         };
         let worker = Worker {
-            client,
+            connections,
             deciders,
             deciders_stop: deciders_stop.clone(),
             failed,
@@ -213,10 +200,19 @@ impl Worker {
         let mut is_up = self.is_up.subscribe();
         while !stop.is_cancelled() {
             let round = stop.child_token();
-            let submitted =
-                submit::serve(jetstream::new(self.client.clone()), self.intake.clone(), round.child_token());
+            let submitted = submit::serve(
+                jetstream::new(self.connections.submitted.clone()),
+                self.intake.clone(),
+                round.child_token(),
+            );
             let inboxes = &config.inbox_prefixes;
-            let requests = service::serve(&self.client, &self.intake, inboxes, || set_ready(true), round.child_token());
+            let requests = service::serve(
+                &self.connections.requests,
+                &self.intake,
+                inboxes,
+                || set_ready(true),
+                round.child_token(),
+            );
             let watched = async {
                 tokio::select! {
                     _ = is_up.wait_for(|is_up| !is_up) => (),
@@ -268,8 +264,10 @@ impl Worker {
                 tracing::error!(%error, "a decider failed");
             }
         }
-        if let Err(error) = self.client.flush().await {
-            tracing::warn!(%error, "could not flush the last answers");
+        for client in [&self.connections.requests, &self.connections.submitted] {
+            if let Err(error) = client.flush().await {
+                tracing::warn!(%error, "could not flush the last answers");
+            }
         }
     }
 }
