@@ -51,10 +51,19 @@ pub struct WorkerConfig {
     pub backlog_max: u32,
 
     /// How long receipts are kept
-    #[arg(long, env = "BERTH_RECEIPTS_KEPT", default_value = "7d", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BERTH_RECEIPTS_KEPT", default_value = "7d", value_parser = an_hour_or_more)]
     pub receipts_kept: Duration,
 
     /// How long published events are kept in the journal
-    #[arg(long, env = "BERTH_JOURNAL_KEPT", default_value = "3d", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BERTH_JOURNAL_KEPT", default_value = "3d", value_parser = an_hour_or_more)]
     pub journal_kept: Duration,
+}
+
+/// Less would be forgotten while its sender still repeats it, or a worker still asks whether it was committed.
+fn an_hour_or_more(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match duration >= Duration::from_secs(3_600) {
+        true => Ok(duration),
+        false => Err("at least 1h".to_owned()),
+    }
 }
