@@ -159,7 +159,8 @@ impl Request {
     /// The lanes that have to be locked to decide it.
     pub fn lanes(&self) -> LaneSet {
         match &self.command {
-            Command::Reserve(reserve) => reserve.pool.iter().map(Lane::of_pool).collect(),
+            // Without a pool it is refused; some lane is locked all the same, for its time.
+            Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
             command => {
                 let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();

@@ -16,6 +16,8 @@ pub const LANES: u8 = 64;
 pub struct Lane(u8);
 
 impl Lane {
+    pub const FIRST: Lane = Lane(0);
+
     /// `None` at 64 and above.
     pub fn new(number: u8) -> Option<Lane> {
         (number < LANES).then_some(Lane(number))
