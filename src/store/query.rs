@@ -26,6 +26,14 @@ impl Reader {
         Reader { database }
     }
 
+    /// Did this error come of there being more to read than connections? The server may be well; where it is away,
+    /// the connections to it are gone.
+    pub fn is_overrun(&self, error: &StoreError) -> bool {
+        let pool = self.database.pool();
+        let are_all_taken = pool.size() >= pool.options().get_max_connections() && pool.num_idle() == 0;
+        are_all_taken && matches!(error.source, sqlx::Error::PoolTimedOut)
+    }
+
     /// A tenant's hold as its row is, and the time.
     pub async fn hold(&self, tenant: &Tenant, id: HoldId) -> Result<(Option<Hold>, Instant), StoreError> {
         let lane = i16::from(id.lane().number());

@@ -20,6 +20,8 @@ const LOCK_TIMEOUT_MS: u32 = 5_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 2_000;
 /// Longest wait for the end of another connection's batch, milliseconds: more than any of the above lets it last.
 const PATIENCE_MS: u32 = 120_000;
+/// Longest wait for a new connection: a server that is there answers at once.
+const REACH_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Longest wait for a connection of the pool, seconds: the pool waits for a server that is away, too, and those who
 /// asked wait with it.
 const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
@@ -74,7 +76,8 @@ impl Database {
 
     /// Does the server take connections? Told at once, where the pool would wait.
     pub async fn is_reachable(&self) -> bool {
-        PgConnection::connect_with(&self.options).await.is_ok()
+        let connected = tokio::time::timeout(REACH_MAX, PgConnection::connect_with(&self.options)).await;
+        connected.is_ok_and(|connection| connection.is_ok())
     }
 
     /// For a connection that waits for other connections' transactions to end.

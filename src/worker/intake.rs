@@ -102,11 +102,10 @@ impl Intake {
         }
     }
 
-    /// A reservation by kind and a pool's configuration need a look at the pools before their lanes are known.
+    /// A reservation by kind needs a look at the pools before its lane is known.
     async fn hand_on(&self, waiting: Box<Waiting>) {
         match &waiting.request.command {
             Command::Reserve(reserve) if reserve.pool.is_none() => (),
-            Command::PoolPut(put) if put.instance_type.is_some() => (),
             _ => return self.dispatcher.command(waiting),
         }
         let intake = self.clone();

@@ -12,7 +12,7 @@ use crate::wire::reply::{self, Encoded};
 
 use super::answer::fits;
 use super::decided::stored;
-use super::intake::kind_is_taken;
+use super::intake::Intake;
 
 /// Answers queries from the database.
 #[derive(Clone, Debug)]
@@ -37,14 +37,14 @@ impl Queries {
             (_, Query::PoolList(page)) => self.pools(page).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
         };
-        (settled(answer), false)
+        (self.settled(answer), false)
     }
 
     async fn receipt(&self, tenant: &Tenant, key: &IdempotencyKey) -> (Encoded, bool) {
         match self.reader.receipt(ReceiptId::of(Some(tenant), key)).await {
             Ok(Some(receipt)) => (stored(&receipt), true),
             Ok(None) => (reply::refusal(&Refusal::NotFound), false),
-            Err(error) => (settled(Err(error)), false),
+            Err(error) => (self.settled(Err(error)), false),
         }
     }
 
@@ -119,43 +119,39 @@ impl Queries {
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
     }
 
-    /// Fills in the pool of a reservation by kind, and refuses a second pool of one kind.
+    /// Fills in the pool of a reservation by kind. Where none is found the command is decided all the same: its key may
+    /// have an answer.
     pub async fn find_pool(&self, command: &mut Command) -> Result<(), Refusal> {
-        match command {
-            Command::Reserve(reserve) => {
-                if let Some(kind) = &reserve.wanted_kind {
-                    reserve.pool = self.pool_of_kind(kind).await?;
-                }
-                Ok(()) // where none is found the command is decided all the same: its key may have an answer
-            }
-            Command::PoolPut(put) => {
-                let (Some(instance_type), Some(region)) = (put.instance_type.clone(), put.region.clone()) else {
-                    return Ok(());
-                };
-                match self.pool_of_kind(&InstanceKind { instance_type, region }).await? {
-                    Some(other) if other != put.pool => Err(kind_is_taken()),
-                    _ => Ok(()),
-                }
-            }
-            _ => Ok(()),
+        if let Command::Reserve(reserve) = command
+            && let Some(kind) = &reserve.wanted_kind
+        {
+            reserve.pool = self.pool_of_kind(kind).await?;
         }
+        Ok(())
     }
 
     async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, Refusal> {
         self.reader.pool_of_kind(kind).await.map_err(|error| {
             tracing::warn!(%error, cause = %error.source, "could not look up a pool");
-            Refusal::Unavailable
+            self.refusal_of(&error)
         })
     }
-}
 
-fn settled(answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
-    match answer {
-        Ok(Ok(encoded)) => encoded,
-        Ok(Err(refusal)) => reply::refusal(&refusal),
-        Err(error) => {
-            tracing::warn!(%error, cause = %error.source, "could not answer a query");
-            reply::refusal(&Refusal::Unavailable)
+    fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
+        match answer {
+            Ok(Ok(encoded)) => encoded,
+            Ok(Err(refusal)) => reply::refusal(&refusal),
+            Err(error) => {
+                tracing::warn!(%error, cause = %error.source, "could not answer a query");
+                reply::refusal(&self.refusal_of(&error))
+            }
+        }
+    }
+
+    fn refusal_of(&self, error: &StoreError) -> Refusal {
+        match self.reader.is_overrun(error) {
+            true => Intake::overloaded(),
+            false => Refusal::Unavailable,
         }
     }
 }

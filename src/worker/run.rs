@@ -35,6 +35,10 @@ use crate::wire::subject::Subjects;
 const PROBE_DELAY: Duration = Duration::from_millis(250);
 /// How long a stopping worker waits for what it has in hand.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long it waits for its own tasks after that.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// Most connections of relay, clock and sweeper.
+const BACKGROUND_CONNECTIONS_MAX: u32 = 4;
 /// Between two rounds of removing what has been kept long enough.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Most rows of a kind that one round of it removes.
@@ -76,7 +80,9 @@ pub type Readiness = watch::Sender<Option<SocketAddr>>;
 /// On `stop` it takes no more, decides what is in hand, answers it, and returns.
 pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationToken) -> Result<(), WorkerError> {
     let subjects = Subjects::new(&config.subject_root).ok_or(WorkerError::SubjectRoot)?;
-    let database = Database::connect(&config.database_url, config.readers).await?;
+    // Tenants' reads have connections of their own: a flood of them must not stop relay and clock.
+    let reads = Database::connect(&config.database_url, config.readers).await?;
+    let database = Database::connect(&config.database_url, BACKGROUND_CONNECTIONS_MAX).await?;
     database.check().await?;
     let metrics = Metrics::new();
     let connections = Connections::open(&config, &metrics).await?;
@@ -86,7 +92,7 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     let health = health::serve(config.http_addr, metrics.clone(), ready.clone(), health_stop.clone());
     let address = config.http_addr;
     let (address, health) = health.await.map_err(|source| WorkerError::Http { address, source })?;
-    let worker = Worker::start(&config, subjects, database, connections, metrics);
+    let worker = Worker::start(&config, subjects, database, reads, connections, metrics);
     tracing::info!(%address, root = config.subject_root, "serving");
     let set_ready = |is_ready: bool| {
         ready.store(is_ready, Ordering::Relaxed);
@@ -119,6 +125,7 @@ impl Worker {
         config: &WorkerConfig,
         subjects: Subjects,
         database: Database,
+        reads: Database,
         connections: Connections,
         metrics: Metrics,
     ) -> Worker {
@@ -140,14 +147,7 @@ impl Worker {
         };
         let deciders_stop = CancellationToken::new();
         let failed = CancellationToken::new();
-        let decide = |queue| {
-            let (decider, guard) = (Decider::new(shared.clone(), queue), failed.clone().drop_guard());
-            let stop = deciders_stop.clone();
-            tokio::spawn(async move {
-                decider.run(stop).await;
-                guard.disarm(); // a panic drops it armed
-            })
-        };
+        let decide = |queue| decide(Decider::new(shared.clone(), queue), &deciders_stop, &failed);
         let deciders = queues.into_iter().map(decide).collect();
         let relay = Relay {
             client: connections.events.clone(),
@@ -160,10 +160,7 @@ impl Worker {
         };
         let intake = Intake {
             subjects,
-            queries: Queries {
-                reader: Reader::new(database.clone()),
-                payload_bytes_max: connections.requests.max_payload(),
-            },
+            queries: Queries { reader: Reader::new(reads), payload_bytes_max: connections.requests.max_payload() },
             dispatcher: dispatcher.clone(),
             metrics,
             in_hand: Arc::new(Semaphore::new(in_flight_max)),
@@ -257,12 +254,17 @@ impl Worker {
         }
         self.background_stop.cancel();
         self.background.close();
-        self.background.wait().await;
         self.deciders_stop.cancel();
-        for decider in self.deciders {
-            if let Err(error) = decider.await {
-                tracing::error!(%error, "a decider failed");
+        let ended = async {
+            self.background.wait().await;
+            for decider in self.deciders {
+                if let Err(error) = decider.await {
+                    tracing::error!(%error, "a decider failed");
+                }
             }
+        };
+        if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
+            tracing::warn!("stopping without waiting for a server that does not answer");
         }
         for client in [&self.connections.requests, &self.connections.submitted] {
             if let Err(error) = client.flush().await {
@@ -270,6 +272,15 @@ impl Worker {
             }
         }
     }
+}
+
+/// Starts a decider. Where it panics, `failed` is cancelled.
+fn decide(decider: Decider, stop: &CancellationToken, failed: &CancellationToken) -> JoinHandle<()> {
+    let (stop, guard) = (stop.clone(), failed.clone().drop_guard());
+    tokio::spawn(async move {
+        decider.run(stop).await;
+        guard.disarm(); // a panic drops it armed
+    })
 }
 
 /// Removes what has been kept long enough, a little at a time.
