@@ -42,6 +42,11 @@ pub struct Submitted {
 }
 
 impl Answerer {
+    /// Does sending it wait for a stream?
+    pub fn is_durable(&self) -> bool {
+        matches!(self, Answerer::Result(_))
+    }
+
     /// Sends it. What can't be sent is logged: the requester asks again with its key.
     pub async fn send(self, answer: Answer) {
         match self {

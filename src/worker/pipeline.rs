@@ -86,6 +86,17 @@ struct Batch {
     collisions: u32,
 }
 
+impl Batch {
+    /// What is due, and the commands in two halves; of a single one, itself.
+    fn parts(mut self) -> Vec<Batch> {
+        let ticks = Batch { ticks: std::mem::take(&mut self.ticks), ..Batch::default() };
+        let half = self.commands.len().div_ceil(2);
+        let second = Batch { commands: self.commands.split_off(half), ..Batch::default() };
+        let parts = [ticks, self, second].into_iter();
+        parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
+    }
+}
+
 /// What became of an attempt.
 enum Attempt {
     Done,
@@ -157,13 +168,13 @@ impl Decider {
                 Attempt::Again(batch) => batches.push(batch),
                 Attempt::Halve(batch, error) => batches.extend(self.halve(batch, &error)),
                 Attempt::Undecided(batch, error) if began.elapsed() < PATIENCE => {
-                    tracing::warn!(error = full(&error), "a batch is tried again");
+                    tracing::warn!(error = full(&error), "a batch is tried again, in two parts");
                     tokio::time::sleep(RECONNECT_DELAY).await;
-                    batches.push(batch);
+                    batches.extend(batch.parts()); // it may be the batch that is too slow
                 }
                 Attempt::Undecided(batch, error) => {
-                    tracing::error!(error = full(&error), "Postgres can't be reached");
-                    self.shared.is_up.send_replace(false);
+                    tracing::error!(error = full(&error), "a batch is given up");
+                    self.look_whether_up().await;
                     self.give_up(batch.commands, &Refusal::Unavailable);
                 }
             }
@@ -215,7 +226,9 @@ impl Decider {
 
     /// Nothing was changed and no receipt is due: the answers may leave at once.
     async fn read_only(&mut self, batch: Batch, mut locked: Locked, decided: Decided) -> Attempt {
-        let marks = due_marks(&decided);
+        // The time of a batch that writes nothing is forgotten, so nothing may be marked as searched up to it.
+        let mut marks = due_marks(&decided);
+        marks.iter_mut().filter(|(page, _)| !page.is_full).for_each(|(_, mark)| *mark = None);
         self.roll_back().await;
         let (lanes, replies) = decided.rolled_back();
         put_back(&mut locked, lanes);
@@ -294,7 +307,7 @@ impl Decider {
                 }
                 Err(error) => {
                     tracing::error!(error = full(&error), "whether a batch was committed can't be found out");
-                    self.shared.is_up.send_replace(false);
+                    self.look_whether_up().await;
                     self.give_up(batch.commands, &Refusal::UnknownOutcome);
                     return Attempt::Done;
                 }
@@ -312,8 +325,8 @@ impl Decider {
     }
 
     /// Two halves, or, where the culprit is alone, its refusal.
-    fn halve(&self, mut batch: Batch, error: &StoreError) -> Vec<Batch> {
-        tracing::error!(error = full(error), commands = batch.commands.len(), "Postgres refused what a batch writes");
+    fn halve(&self, batch: Batch, error: &StoreError) -> Vec<Batch> {
+        tracing::warn!(error = full(error), commands = batch.commands.len(), "Postgres refused what a batch writes");
         if batch.commands.len() + batch.ticks.len() <= 1 {
             let refusal = match batch.commands.first().map(|waiting| &waiting.request.command) {
                 Some(Command::PoolPut(_)) => kind_is_taken(),
@@ -322,10 +335,14 @@ impl Decider {
             self.give_up(batch.commands, &refusal);
             return Vec::new();
         }
-        let ticks = Batch { ticks: std::mem::take(&mut batch.ticks), ..Batch::default() };
-        let second = Batch { commands: batch.commands.split_off(batch.commands.len() / 2), ..Batch::default() };
-        let halves = [ticks, batch, second].into_iter();
-        halves.filter(|half| !half.commands.is_empty() || !half.ticks.is_empty()).collect()
+        batch.parts()
+    }
+
+    /// A server that answers others is no reason to leave the queue group.
+    async fn look_whether_up(&self) {
+        if !self.shared.database.is_reachable().await {
+            self.shared.is_up.send_replace(false);
+        }
     }
 
     /// Tells the relay that there is something to publish, and the ticker when something is due.
@@ -346,13 +363,15 @@ impl Decider {
             }
         }
         let metrics = self.shared.metrics.clone();
+        let (durable, direct): (Vec<_>, Vec<_>) =
+            commands.into_iter().zip(replies).partition(|(waiting, _)| waiting.answerer.is_durable());
         tokio::spawn(async move {
-            for (waiting, reply) in commands.into_iter().zip(replies) {
-                let code = reply.answer.encoded.error.as_ref().map_or("ok", |(_, code)| code);
-                metrics.answered(waiting.verb, code, waiting.arrived.elapsed().as_secs_f64());
-                waiting.answerer.send(reply.answer).instrument(waiting.span).await;
-                drop(waiting.permit);
+            for (waiting, reply) in direct {
+                send(waiting, reply, &metrics).await;
             }
+            // Each waits for the stream, so they wait together and nobody behind them.
+            let sent = durable.into_iter().map(|(waiting, reply)| send(waiting, reply, &metrics));
+            futures::future::join_all(sent).await;
         });
     }
 
@@ -387,6 +406,13 @@ impl Decider {
             }
         }
     }
+}
+
+async fn send(waiting: Box<Waiting>, reply: Reply, metrics: &Metrics) {
+    let code = reply.answer.encoded.error.as_ref().map_or("ok", |(_, code)| code);
+    metrics.answered(waiting.verb, code, waiting.arrived.elapsed().as_secs_f64());
+    waiting.answerer.send(reply.answer).instrument(waiting.span).await;
+    drop(waiting.permit);
 }
 
 /// What has to be read for a batch. The clock gets at most a quarter of it, so that commands are served.

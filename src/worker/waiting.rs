@@ -5,10 +5,16 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Answerer;
-use crate::domain::command::{Command, Part, Request};
+use crate::domain::command::{Command, Request};
 use crate::domain::id::ReceiptId;
 use crate::wire::request::Canonical;
 use crate::wire::verb::Verb;
+
+/// So many intervals, or units, take as much room as a small reservation.
+const INTERVALS_A_ROW: usize = 8;
+const UNITS_A_ROW: usize = 16;
+/// What a command counts whose hold may be small or large.
+const UNKNOWN_ROWS: usize = 7;
 
 #[derive(Debug)]
 pub struct Waiting {
@@ -25,15 +31,18 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// What it adds to a batch, in rows: a reservation of 672 intervals is not one small row.
+    /// What it adds to a batch, in the rows of a small reservation: every interval and every unit stands in the row,
+    /// the reply and the event.
     pub fn weight(&self) -> usize {
         1 + match &self.request.command {
-            Command::Reserve(reserve) => reserve.intervals.len() / 16,
-            Command::Terminate(terminate) => match &terminate.part {
-                Part::Units(units) => units.len() / 64,
-                _ => 0,
-            },
+            Command::Reserve(reserve) => {
+                let units = reserve.intervals.iter().map(|interval| interval.quantity).max().unwrap_or_default();
+                reserve.intervals.len() / INTERVALS_A_ROW + units as usize / UNITS_A_ROW
+            }
+            // How large the hold is that it names is not known yet.
+            Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) => UNKNOWN_ROWS,
             Command::Several(commands) => commands.len(),
+            Command::PoolPut(_) => UNKNOWN_ROWS,
             _ => 0,
         }
     }
