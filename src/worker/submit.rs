@@ -19,8 +19,9 @@ use crate::wire::verb::Verb;
 
 /// How long a delivery may take before it is made again. Longer than any batch's patience.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Most messages delivered and not yet acknowledged, over all workers.
-const ACK_PENDING_MAX: i64 = 8_192;
+/// Most messages delivered and not yet acknowledged, over all workers: half of what one may have in hand by default, so
+/// that a flood of them leaves room for requests.
+const ACK_PENDING_MAX: i64 = 4_096;
 /// Most messages asked for at once.
 const FETCH_MAX: usize = 256;
 /// Before the subscription is made anew.
