@@ -28,7 +28,7 @@ async fn one_key_on_two_pools_at_two_workers_has_one_effect() {
         let ask = |pool: u32| {
             let (start, end) = (hours_from_now(1), hours_from_now(2));
             let body = json!({"pool": format!("p{pool}"), "start_time": start, "end_time": end, "quantity": 1});
-            berth.ask_with_key("reserve", if round < 0 { "" } else { "shared" }, body)
+            berth.ask_with_key("reserve", "shared", body)
         };
         let replies = futures::future::join_all((0..8).map(ask)).await;
         let conflicts = replies.iter().filter(|reply| reply.code() == "idempotency_key_conflict").count();
@@ -99,4 +99,32 @@ async fn a_refusal_that_was_decided_is_the_answer_to_its_key() {
     berth.ask_with_key("reserve", "k2", unknown.clone()).await.refused("unknown_pool");
     berth.admin("pool_put", json!({"pool": "later", "capacity": 1})).await.ok();
     berth.ask_with_key("reserve", "k2", unknown).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_replayed_though_its_kind_is_another_pools_by_now() {
+    let berth = Berth::start().await;
+    let subject = format!("{}.admin.v1.pool_put", berth.root);
+    let of_kind = json!({"pool": "c", "capacity": 1, "instance_type": "k", "region": "r"}).to_string();
+    let put = async || {
+        let headers = [("Idempotency-Key", "put-c")];
+        berth.ask_subject(subject.clone(), &headers, of_kind.clone().into_bytes()).await
+    };
+    let first = put().await;
+    assert_eq!(first.code(), "ok", "{}", first.body);
+    berth.admin("pool_put", json!({"pool": "c", "capacity": 1})).await.ok();
+    berth.admin("pool_put", json!({"pool": "d", "capacity": 1, "instance_type": "k", "region": "r"})).await.ok();
+    let again = put().await;
+    assert!(again.is_replay(), "{}", again.body);
+    assert_eq!(again.bytes, first.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_comes_before_an_unknown_pool_also_where_no_lane_is_known() {
+    let berth = Berth::start().await;
+    let (start, end) = (hours_from_now(1), hours_from_now(2));
+    let body = json!({"instance_type": "x", "region": "y", "start_time": start, "end_time": end, "quantity": 1});
+    let late = [("Berth-Not-After", "2020-01-01T00:00:00Z")];
+    berth.ask_as("acme", "reserve", &late, &body.to_string()).await.refused("deadline_exceeded");
+    berth.ask("reserve", body).await.refused("unknown_pool");
 }

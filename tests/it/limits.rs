@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::harness::{Berth, LIMIT, hours_from_now, seconds_from_now};
+use crate::harness::{Berth, LIMIT, hours_from_now, metric, seconds_from_now};
 
 /// The servers' `max_payload`.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -271,4 +271,23 @@ async fn prices_and_credits_add_up_over_extensions_and_terminations() {
     assert_eq!(berth.ask("terminate", json!({"reservation_id": id})).await.ok()["credit_cents"], 0);
     let next = json!({"pool": "p", "start_time": after(1), "end_time": after(2), "quantity": 8});
     berth.ask("reserve", next).await.ok();
+}
+
+/// Reservations whose every row, reply and event names ten thousand units: a batch takes few of them, so that none
+/// outlasts the database's patience, and a neighbour does not wait for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn reservations_of_ten_thousand_units_go_into_small_batches() {
+    let berth = Berth::start().await;
+    berth.admin("pool_put", json!({"pool": "wide", "capacity": 1_000_000_000, "grain_seconds": 86_400})).await.ok();
+    let midnight = |days: i64| format!("{}T00:00:00Z", &hours_from_now(24 * days)[..10]);
+    let body = json!({"pool": "wide", "start_time": midnight(0), "end_time": midnight(2), "quantity": 10_000});
+    let large = futures::future::join_all((0..40).map(|_| berth.ask("reserve", body.clone())));
+    let (large, neighbour) = tokio::join!(large, berth.ask("lock", json!({"requester": "a", "resource": "r"})));
+    assert_eq!(neighbour.ok()["status"], "ACQUIRED");
+    for reply in large {
+        assert_eq!(reply.ok()["status"], "Active");
+    }
+    let http = berth.workers[0].http;
+    let small = metric(http, r#"berth_batch_requests_bucket{le="4"}"#).await;
+    assert_eq!(small, metric(http, "berth_batch_requests_count").await, "a batch took more than it should");
 }
