@@ -15,7 +15,7 @@ BERTH_EPHEMERAL_ROOT ?= $(shell [ "0$(SHM_KILOBYTES)" -ge $(SHM_KILOBYTES_MIN) ]
 export BERTH_EPHEMERAL_ROOT
 
 .NOTPARALLEL:
-.PHONY: help run build servers test fmt lint deny clients test-rust clean
+.PHONY: help run build bench servers test fmt lint deny clients test-rust clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -26,6 +26,10 @@ run: servers ## Postgres, nats-server and a worker of your own; ARGS='--nats-por
 
 build: ## the binary, target/release/berth
 	cargo build --release
+
+bench: build servers ## berth beside a transaction a request, on a running `make run` whose NATS_URL and DATABASE_URL are exported
+	$(WITH_SERVERS) bench/compare.sh --nats-url "$$NATS_URL" --database-url "$$DATABASE_URL" \
+	  --pgbench "$$BERTH_POSTGRES_BIN/pgbench" $(or $(ARGS),--seconds 8)
 
 servers: ## find or fetch Postgres and nats-server
 	@scripts/servers.py
