@@ -15,7 +15,7 @@ use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::{Command, Request, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
-use crate::domain::outcome::{FieldReason, Refusal};
+use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
 use crate::wire::reply;
 use crate::wire::request::{Call, Decoded, Headers, decode};
@@ -69,9 +69,9 @@ impl Intake {
             Ok(decoded) => decoded,
             Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal, headers.trace()).await,
         };
-        let (span, trace) = telemetry::request_span(decoded.trace.as_ref(), verb);
-        let decoded = Decoded { trace, ..decoded };
-        match decoded.call.clone() {
+        let Decoded { key, actor, not_after, trace, call } = decoded;
+        let (span, trace) = telemetry::request_span(trace.as_ref(), verb);
+        match call {
             Call::Query(query) => {
                 let (queries, metrics) = (self.queries.clone(), self.metrics.clone());
                 let tenant = arrival.tenant;
@@ -79,23 +79,17 @@ impl Intake {
                     let (encoded, is_replay) = queries.answer(tenant.as_ref(), query).await;
                     let code = encoded.error.as_ref().map_or("ok", |(_, code)| code);
                     metrics.answered(verb, code, arrived.elapsed().as_secs_f64());
-                    answerer.send(Answer { encoded, is_replay, trace: decoded.trace }).await;
+                    answerer.send(Answer { encoded, is_replay, trace }).await;
                     drop(permit);
                 });
             }
             Call::Command(command, canonical) => {
                 if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
-                    return self.refuse(verb, arrived, answerer, &Intake::overloaded(), decoded.trace).await;
+                    return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let receipt = decoded.key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
-                let request = Request {
-                    tenant: arrival.tenant,
-                    actor: decoded.actor,
-                    not_after: decoded.not_after,
-                    trace: decoded.trace,
-                    entropy: clock::entropy(),
-                    command,
-                };
+                let receipt = key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
+                let request =
+                    Request { tenant: arrival.tenant, actor, not_after, trace, entropy: clock::entropy(), command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }
@@ -158,10 +152,4 @@ pub fn headers(map: &HeaderMap) -> Headers<'_> {
         traceparent: get(&TRACEPARENT),
         tracestate: get(&TRACESTATE),
     }
-}
-
-/// What the refusal of a second pool of one kind says.
-pub fn kind_is_taken() -> Refusal {
-    let expected = "a kind that, with its region, no other pool has";
-    Refusal::field("instance_type", FieldReason::OutOfRange, expected)
 }

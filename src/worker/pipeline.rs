@@ -8,7 +8,7 @@
 //! | acknowledged | as decided | answered |
 //! | a receipt was stored meanwhile | as before | decided again |
 //! | Postgres refused the data | as before | the batch is halved until the culprit is alone |
-//! | the connection was lost before it | forgotten | decided again, then `unavailable` |
+//! | the connection was lost before it | forgotten | decided again in two parts, then `unavailable` |
 //! | its answer was lost | forgotten | [`settle`] tells which of the two it was |
 
 #![allow(clippy::vec_box)] // a command is moved from queue to batch to answer: by its pointer
@@ -24,14 +24,13 @@ use tracing::Instrument;
 use super::answer::Answer;
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
-use super::intake::kind_is_taken;
 use super::lanes::{Lanes, Locked};
 use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
 use crate::domain::event::Event;
 use crate::domain::id::{Lane, LaneSet};
-use crate::domain::outcome::Refusal;
+use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::state::Changes;
 use crate::domain::window::Instant as Moment;
 use crate::relay::Recent;
@@ -418,16 +417,16 @@ async fn send(waiting: Box<Waiting>, reply: Reply, metrics: &Metrics) {
 /// What has to be read for a batch. The clock gets at most a quarter of it, so that commands are served.
 fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wants {
     let limit = u32::try_from(batch_max / 4 / batch.ticks.len().max(1)).unwrap_or(u32::MAX).max(16);
-    let due = |(lane, slot): &(Lane, _)| {
-        let slot: &tokio::sync::OwnedMutexGuard<super::lanes::Slot> = slot;
-        DueWant { lane: *lane, after: slot.mark(), limit }
-    };
     Wants {
         lanes,
         holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
         locks: batch.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
         receipts: batch.commands.iter().filter_map(|waiting| waiting.receipt).collect(),
-        due: locked.iter().filter(|(lane, _)| batch.ticks.contains(*lane)).map(due).collect(),
+        due: locked
+            .iter()
+            .filter(|(lane, _)| batch.ticks.contains(*lane))
+            .map(|(lane, slot)| DueWant { lane: *lane, after: slot.mark(), limit })
+            .collect(),
     }
 }
 
@@ -466,6 +465,12 @@ fn entry(event: &Event, payload: Vec<u8>) -> Entry {
         at: event.at,
         payload,
     }
+}
+
+/// What the refusal of a second pool of one kind says.
+fn kind_is_taken() -> Refusal {
+    let expected = "a kind that, with its region, no other pool has";
+    Refusal::field("instance_type", FieldReason::OutOfRange, expected)
 }
 
 fn why(error: &CommitError) -> &'static str {
