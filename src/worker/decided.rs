@@ -35,6 +35,8 @@ pub struct Decided {
     /// One for each command, in their order.
     pub replies: Vec<Reply>,
     pub due: Vec<DuePage>,
+    /// A key of the batch had been answered before.
+    pub has_replays: bool,
 }
 
 /// What is left of a batch once it is committed.
@@ -85,6 +87,7 @@ pub fn decide_batch(commands: &[Box<Waiting>], loaded: Loaded) -> Decided {
         receipts,
         replies,
         due: loaded.due,
+        has_replays: !loaded.receipts.is_empty(),
     }
 }
 

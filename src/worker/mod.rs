@@ -1,6 +1,7 @@
 //! Requests in from NATS, batches through `store` and `domain`, replies out.
 
 mod answer;
+mod batch;
 mod connect;
 mod decided;
 mod dispatch;

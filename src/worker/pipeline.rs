@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::answer::Answer;
+use super::batch::{Batch, Lookup};
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
 use super::lanes::{Lanes, Locked};
@@ -75,25 +76,7 @@ pub struct Decider {
     carry: VecDeque<Work>,
     /// Lanes in which more is due than the batch could carry out.
     behind: LaneSet,
-}
-
-/// The commands and ticks that are decided together.
-#[derive(Debug, Default)]
-struct Batch {
-    commands: Vec<Box<Waiting>>,
-    ticks: LaneSet,
-    collisions: u32,
-}
-
-impl Batch {
-    /// What is due, and the commands in two halves; of a single one, itself.
-    fn parts(mut self) -> Vec<Batch> {
-        let ticks = Batch { ticks: std::mem::take(&mut self.ticks), ..Batch::default() };
-        let half = self.commands.len().div_ceil(2);
-        let second = Batch { commands: self.commands.split_off(half), ..Batch::default() };
-        let parts = [ticks, self, second].into_iter();
-        parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
-    }
+    lookup: Lookup,
 }
 
 /// What became of an attempt.
@@ -106,7 +89,14 @@ enum Attempt {
 
 impl Decider {
     pub fn new(shared: Shared, queue: mpsc::Receiver<Work>) -> Decider {
-        Decider { shared, queue, session: None, carry: VecDeque::new(), behind: LaneSet::default() }
+        Decider {
+            shared,
+            queue,
+            session: None,
+            carry: VecDeque::new(),
+            behind: LaneSet::default(),
+            lookup: Lookup::default(),
+        }
     }
 
     /// Until `stop`; a batch that has begun is carried out.
@@ -182,7 +172,8 @@ impl Decider {
         ticks.iter().for_each(|lane| self.shared.alarm.ticked(lane, behind.contains(lane)));
     }
 
-    async fn attempt(&mut self, batch: Batch) -> Attempt {
+    async fn attempt(&mut self, mut batch: Batch) -> Attempt {
+        batch.looks_up |= self.lookup.pays();
         let lanes = batch.commands.iter().fold(batch.ticks, |lanes, waiting| lanes.union(waiting.request.lanes()));
         let mut locked = self.shared.lanes.lock(lanes).await;
         let wants = wants(&batch, lanes, &locked, self.shared.batch_max);
@@ -193,6 +184,10 @@ impl Decider {
             Err(error) => return self.lost(batch, locked, error),
         };
         let decided = decide_batch(&batch.commands, loaded);
+        self.lookup.saw(&batch, &decided);
+        if !batch.looks_up && batch.has_answer_without_receipt(&decided) {
+            return self.look_up(batch, locked, decided).await;
+        }
         if decided.is_empty() {
             return self.read_only(batch, locked, decided).await;
         }
@@ -221,6 +216,14 @@ impl Decider {
         let session = self.session.insert(session);
         let cached = locked.iter_mut().filter_map(|(lane, slot)| Some((*lane, slot.cached.take()?))).collect();
         session.open(id, wants, cached).await
+    }
+
+    /// An answer that leaves no receipt may contradict one that is stored: the batch is decided again, with a look.
+    async fn look_up(&mut self, mut batch: Batch, mut locked: Locked, decided: Decided) -> Attempt {
+        self.roll_back().await;
+        put_back(&mut locked, decided.rolled_back().0);
+        batch.looks_up = true;
+        Attempt::Again(batch)
     }
 
     /// Nothing was changed and no receipt is due: the answers may leave at once.
@@ -261,12 +264,19 @@ impl Decider {
             CommitError::ReceiptTaken if batch.collisions < COLLISIONS_MAX => {
                 put_back(&mut locked, decided.rolled_back().0);
                 batch.collisions += 1;
+                batch.looks_up = true;
+                self.lookup.was_missed();
                 Attempt::Again(batch)
             }
             CommitError::ReceiptTaken => {
                 put_back(&mut locked, decided.rolled_back().0);
                 self.give_up(batch.commands, &Refusal::Overloaded { retry_after_ms: 100 });
                 Attempt::Done
+            }
+            CommitError::Refused(_) if !batch.looks_up => {
+                put_back(&mut locked, decided.rolled_back().0);
+                batch.looks_up = true; // what Postgres refuses may have been answered before
+                Attempt::Again(batch)
             }
             CommitError::Refused(error) => {
                 put_back(&mut locked, decided.rolled_back().0);
@@ -421,7 +431,7 @@ fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wa
         lanes,
         holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
         locks: batch.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
-        receipts: batch.commands.iter().filter_map(|waiting| waiting.receipt).collect(),
+        receipts: batch.receipts().filter(|_| batch.looks_up).collect(),
         due: locked
             .iter()
             .filter(|(lane, _)| batch.ticks.contains(*lane))
