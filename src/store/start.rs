@@ -22,6 +22,8 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 2_000;
 const PATIENCE_MS: u32 = 120_000;
 /// Longest wait for a new connection: a server that is there answers at once.
 const REACH_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+/// After so long without an answer to a batch, the server is asked whether it is there at all.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Longest wait for a connection of the pool, seconds: the pool waits for a server that is away, too, and those who
 /// asked wait with it.
 const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
@@ -78,6 +80,22 @@ impl Database {
     pub async fn is_reachable(&self) -> bool {
         let connected = tokio::time::timeout(REACH_MAX, PgConnection::connect_with(&self.options)).await;
         connected.is_ok_and(|connection| connection.is_ok())
+    }
+
+    /// Waits for `work` as long as the server takes new connections. `None`: it does not any more, and whatever
+    /// connection `work` used is of no more use. A server whose machine stands still closes no connection.
+    pub(super) async fn while_reachable<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let silence = async {
+                tokio::time::sleep(SILENCE_MAX).await;
+                self.is_reachable().await
+            };
+            tokio::select! {
+                done = &mut work => return Some(done),
+                is_reachable = silence => if !is_reachable { return None },
+            }
+        }
     }
 
     /// For a connection that waits for other connections' transactions to end.

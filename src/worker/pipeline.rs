@@ -29,7 +29,6 @@ use super::lanes::{Lanes, Locked};
 use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
-use crate::domain::event::Event;
 use crate::domain::id::{Lane, LaneSet};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::state::Changes;
@@ -151,7 +150,12 @@ impl Decider {
         let began = Instant::now();
         let ticks = batch.ticks;
         let mut batches = vec![batch];
+        let mut is_given_up = false;
         while let Some(batch) = batches.pop() {
+            if is_given_up {
+                self.give_up(batch.commands, &Refusal::Unavailable); // a part of what has been tried long enough
+                continue;
+            }
             match self.attempt(batch).await {
                 Attempt::Done => (),
                 Attempt::Again(batch) => batches.push(batch),
@@ -163,8 +167,9 @@ impl Decider {
                 }
                 Attempt::Undecided(batch, error) => {
                     tracing::error!(error = full(&error), "a batch is given up");
-                    self.look_whether_up().await;
                     self.give_up(batch.commands, &Refusal::Unavailable);
+                    self.look_whether_up().await;
+                    is_given_up = true;
                 }
             }
         }
@@ -245,7 +250,7 @@ impl Decider {
         let Committed { lanes, replies, changes, payloads } = decided.committed(id.0);
         put_back(&mut locked, lanes);
         self.set_marks(&mut locked, marks);
-        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| entry(event, payload)));
+        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| Entry::of(event, payload)));
         drop(locked); // only now: the next batch of these lanes has later events
         self.announce(&changes);
         self.answer(batch.commands, replies);
@@ -458,22 +463,6 @@ fn last_id() -> crate::domain::id::HoldId {
 fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, crate::store::lane::CachedLane>) {
     for (lane, slot) in locked {
         slot.cached = lanes.remove(lane);
-    }
-}
-
-/// An event as it stands in the journal.
-fn entry(event: &Event, payload: Vec<u8>) -> Entry {
-    let hold = &event.hold;
-    Entry {
-        lane: event.lane,
-        seq: event.seq,
-        event_id: hold.id.event_id(hold.version),
-        tenant: hold.tenant.clone(),
-        kind: hold.kind(),
-        label: hold.subject_label().to_owned(),
-        event_type: event.event_type,
-        at: event.at,
-        payload,
     }
 }
 

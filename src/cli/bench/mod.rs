@@ -27,6 +27,7 @@ Examples:
   berth bench                                             10 s of reserve, 1,024 in flight, over 1,000 pools
   berth bench --in-flight 32 --pools 1 --seconds 30       a single hot pool
   berth bench --verb lock --json                          locks; the figures as one line of JSON
+  berth bench --pools 1 --live 1000000                    a pool that has a million reservations already
   berth bench --capacity 3 --database-url postgres://…    more demand than there is: nothing may be overcommitted
 
 It makes a tenant and pools of its own, which stay. Refusals that say \"later\" (overloaded) are counted apart and sent
@@ -50,6 +51,10 @@ pub struct BenchArgs {
     /// The capacity of each pool, units
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     capacity: u32,
+
+    /// Fill the pools with so many reservations before anything is measured
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    live: u64,
 
     /// How long to measure
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -119,6 +124,8 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
             return Err(CliError::told(format!("the pools could not be made: {}", made.complaint())));
         }
     }
+    let fill = Plan::load(&args, &subjects, &tenant, run, "f", args.live);
+    let filled = phase(&mut connections, fill, "filling pools", None, &stop).await?.tally;
     let warmup = Plan::load(&args, &subjects, &tenant, run, "w", u64::MAX);
     let warm =
         phase(&mut connections, warmup, "warming up", Some(Duration::from_secs(args.warmup)), &stop).await?.tally;
@@ -127,7 +134,7 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     let measured = phase(&mut connections, plan.clone(), "measuring", time, &stop).await?;
 
     let client = args.nats.connect("berth bench").await?;
-    let checked = check::run(&args, &client, &subjects, &tenant, &plan, &[&warm, &measured.tally]).await?;
+    let checked = check::run(&args, &client, &subjects, &tenant, &plan, &[&filled, &warm, &measured.tally]).await?;
     report::print(&args, &measured, &checked).map_err(CliError::of("write the report"))?;
     match checked.faults.is_empty() {
         true => Ok(()),

@@ -37,6 +37,7 @@ fn line(args: &BenchArgs, measured: &Measured, checked: &Checked) -> String {
         "verb": verb(args),
         "in_flight": args.in_flight,
         "pools": args.pools,
+        "live": args.live,
         "connections": args.connections,
         "keys": !args.no_keys,
         "seconds": measured.seconds,
