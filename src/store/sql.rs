@@ -38,6 +38,7 @@ statements! {
     READ_BATCH = "read_batch",
     CHECK_DATABASE = "check_database",
     READ_SCHEMA_VERSION = "read_schema_version",
+    CLAIM_ROOT = "claim_root",
     TAKE_LEASE = "take_lease",
     RELEASE_LEASE = "release_lease",
     READ_CURSORS = "read_cursors",

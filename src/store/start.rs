@@ -30,7 +30,7 @@ const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
 
 /// The oldest schema that this binary works with. Workers are rolled, so the schema is expanded before a new binary
 /// runs and contracted after the last old one has left.
-const SCHEMA_OLDEST: i64 = 6;
+const SCHEMA_OLDEST: i64 = 11;
 
 /// How to reach the database, and a pool of connections for what is not a batch.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub enum UnfitDatabase {
     NotDurable { setting: &'static str },
     #[error("the schema is at version {found}, this binary supports {oldest} to {newest}: {advice}")]
     Schema { found: i64, oldest: i64, newest: i64, advice: &'static str },
+    #[error("the database belongs to the subject root {found}, not to {asked}: each root needs a database of its own")]
+    Root { found: String, asked: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -130,6 +132,16 @@ impl Database {
             false => 0,
         };
         supported(found)
+    }
+
+    /// Makes the database that of this root of subjects, unless it is another's already.
+    pub async fn claim(&self, root: &str) -> Result<(), UnfitDatabase> {
+        let found = sqlx::query_scalar(sql::CLAIM_ROOT.clone()).bind(root).fetch_one(&self.pool).await;
+        let found: String = found.map_err(StoreError::of("read whose the database is"))?;
+        match found == root {
+            true => Ok(()),
+            false => Err(UnfitDatabase::Root { found, asked: root.to_owned() }),
+        }
     }
 
     async fn schema_version(&self) -> Result<i64, StoreError> {

@@ -84,6 +84,7 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     let reads = Database::connect(&config.database_url, config.readers).await?;
     let database = Database::connect(&config.database_url, BACKGROUND_CONNECTIONS_MAX).await?;
     database.check().await?;
+    database.claim(subjects.root()).await?;
     let metrics = Metrics::new();
     let connections = Connections::open(&config, &metrics).await?;
     streams::prepare(&connections.events, &subjects).await?;
