@@ -329,6 +329,24 @@ proptest! {
 }
 
 #[test]
+fn a_look_sees_what_came_before_it_in_its_batch_and_leaves_what_comes_behind_alone() {
+    let policy = Policy { grain_seconds: 60, ..Policy::default() };
+    let mut tried = Tried::new(&[Setting { policy, capacity: vec![(0, 8)], bookings: Vec::new(), now: (0, 0) }]);
+    let window = Interval { start: minute(1), end: minute(2), quantity: 8 };
+    let reserve = || Command::Reserve(Reserve { pool: Some(pool(0)), ..Reserve::of_window(window) });
+    let check = || Command::Look(Look::Availability(Availability { target: target(0), mode: Mode::Check(window) }));
+    let commands = [check(), reserve(), check(), reserve()];
+    let requests: Vec<_> = (100..).zip(commands).map(|(number, command)| request("acme", number, command)).collect();
+    let (outcomes, changes) = tried.world.batch(&requests);
+    assert!(matches!(&outcomes[0], Ok(Answer::Looked(looked)) if **looked == Looked::Check(true)));
+    assert!(matches!(&outcomes[2], Ok(Answer::Looked(looked)) if **looked == Looked::Check(false)));
+    assert!(
+        outcomes[1].is_ok() && outcomes[3].as_ref().is_err_and(|refusal| refusal.code() == "insufficient_capacity")
+    );
+    assert_eq!((changes.events.len(), changes.inserted.len()), (1, 1));
+}
+
+#[test]
 fn a_thousand_slots_are_answered_and_the_next_request_goes_on_from_there() {
     let policy = Policy { grain_seconds: 60, horizon_seconds: 10 * 86_400, ..Policy::default() };
     let setting = Setting { policy, capacity: vec![(0, 8)], bookings: Vec::new(), now: (0, 0) };
