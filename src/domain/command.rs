@@ -7,6 +7,7 @@ use super::id::{
     Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
     Tenant,
 };
+use super::look::Look;
 use super::resource::{Capacity, LockName, Offer, Policy};
 use super::window::{Instant, Interval};
 
@@ -44,6 +45,8 @@ pub enum Command {
     /// Lock commands that came in one message: each decided on its own, in order, under one key.
     Several(Vec<Command>),
     PoolPut(PoolPut),
+    /// Changes nothing, and so has no receipt.
+    Look(Look),
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +165,7 @@ impl Request {
             // Without a pool it is refused; some lane is locked all the same, for its time.
             Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
+            Command::Look(look) => look.lanes(),
             command => {
                 let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
                 self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
@@ -186,9 +190,19 @@ impl Command {
             Command::Extend(extend) => Some(extend.id),
             Command::Terminate(terminate) => Some(terminate.id),
             Command::Cancel(cancel) => Some(cancel.id),
+            Command::Look(Look::Extension(id)) => Some(*id),
             _ => None,
         }
         .into_iter()
+    }
+
+    /// The kind whose pool has to be found before the lane is known, and where it goes. Checked again under the lock.
+    pub fn wanted_kind(&mut self) -> Option<(&InstanceKind, &mut Option<PoolName>)> {
+        match self {
+            Command::Reserve(reserve) => Some((reserve.wanted_kind.as_ref()?, &mut reserve.pool)),
+            Command::Look(look) => look.wanted_kind(),
+            _ => None,
+        }
     }
 
     fn resources(&self) -> Vec<&ResourceName> {
@@ -215,6 +229,8 @@ pub enum Query {
     },
     Receipt(IdempotencyKey),
     PoolGet(PoolName),
+    /// Those that take reservations.
+    Pools(Page),
     PoolList(Page),
 }
 

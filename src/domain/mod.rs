@@ -6,6 +6,7 @@ pub mod decide;
 pub mod event;
 pub mod hold;
 pub mod id;
+pub mod look;
 pub mod outcome;
 pub mod price;
 pub mod resource;

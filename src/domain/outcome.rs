@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::command::UnitId;
 use super::hold::{Hold, Status};
+use super::look::Looked;
 use super::resource::Pool;
 use super::window::Instant;
 
@@ -19,6 +20,7 @@ pub enum Answer {
     /// One for each command of the message, in its order.
     Several(Vec<Outcome>),
     Pool(Box<Pool>),
+    Looked(Box<Looked>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

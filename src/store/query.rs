@@ -97,8 +97,17 @@ impl Reader {
 
     /// One page of all pools by name, and whether there is more behind it.
     pub async fn pools(&self, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
-        let after = page.after.as_ref().map_or("", PoolName::as_str);
-        let query = sqlx::query(sql::LIST_POOLS.clone()).bind(after).bind(i64::from(page.limit) + 1);
+        self.page_of_pools(sqlx::query(sql::LIST_POOLS.clone()), page).await
+    }
+
+    /// The same of those that are enabled.
+    pub async fn open_pools(&self, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
+        self.page_of_pools(sqlx::query(sql::LIST_OPEN_POOLS.clone()), page).await
+    }
+
+    async fn page_of_pools(&self, query: Bound<'_>, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
+        let after = page.after.as_ref().map_or("", PoolName::as_str).to_owned();
+        let query = query.bind(after).bind(i64::from(page.limit) + 1);
         let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of("list pools"))?;
         let has_more = rows.len() > page.limit as usize;
         let pools = rows.iter().take(page.limit as usize).map(pool::pool).collect::<Result<_, _>>();

@@ -49,6 +49,7 @@ statements! {
     READ_LOCKS = "read_locks",
     READ_POOL = "read_pool",
     LIST_POOLS = "list_pools",
+    LIST_OPEN_POOLS = "list_open_pools",
     FIND_POOL_OF_KIND = "find_pool_of_kind",
     NEXT_DUE = "next_due",
     SWEEP_RECEIPTS = "sweep_receipts",

@@ -1,6 +1,8 @@
 //! Checked values to commands and queries, with the rules that concern more than one field. They are checked after
 //! all that a table can say.
 
+mod look;
+
 use super::cursor;
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
@@ -11,11 +13,12 @@ use crate::domain::command::{
 };
 use crate::domain::hold::Status;
 use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType};
+use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
 use crate::domain::window::{Instant, Interval};
 
-/// The command of a verb that is a mutation, the query of one that is not.
+/// The command of a verb that is decided, the query of one that is read.
 pub enum Built {
     Command(Command),
     Query(Query),
@@ -34,6 +37,13 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
         Verb::Get => Built::Query(Query::Get(record.hold_id("reservation_id")?)),
         Verb::List => Built::Query(Query::List(list(record)?)),
+        Verb::Availability => Built::Command(Command::Look(look::availability(record)?)),
+        Verb::Find => Built::Command(Command::Look(look::find(record)?)),
+        Verb::ExtensionAvailability => {
+            Built::Command(Command::Look(Look::Extension(record.hold_id("reservation_id")?)))
+        }
+        Verb::Quote => Built::Command(Command::Look(look::quote(record)?)),
+        Verb::Pools => Built::Query(Query::Pools(page(record)?)),
         Verb::Check => Built::Query(Query::Check(check(record)?)),
         Verb::Verify => Built::Query(verify(record)?),
         Verb::Receipt => Built::Query(Query::Receipt(record.required_name("idempotency_key", IdempotencyKey::parse)?)),
@@ -43,15 +53,7 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
 }
 
 fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
-    let pool = record.name("pool", PoolName::parse)?;
-    if pool.is_some() {
-        record.exclude("instance_type", "pool")?;
-        record.exclude("region", "pool")?;
-    }
-    let wanted_kind = match &pool {
-        Some(_) => None,
-        None => Some(wanted_kind(record)?),
-    };
+    let (pool, wanted_kind) = pool_or_kind(record)?;
     let (intervals, positions) = match record.list("intervals") {
         Some(items) => several_windows(record, items).map(|(intervals, positions)| (intervals, Some(positions)))?,
         None => (vec![one_window(record)?], None),
@@ -67,6 +69,14 @@ fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
         price: price(record)?,
         hold_seconds: record.count("hold_seconds"),
     })
+}
+
+/// A pool by its name, or the kind by which it has to be found.
+fn pool_or_kind(record: &Record<'_, '_>) -> Result<(Option<PoolName>, Option<InstanceKind>), Refusal> {
+    let Some(pool) = record.name("pool", PoolName::parse)? else { return Ok((None, Some(wanted_kind(record)?))) };
+    record.exclude("instance_type", "pool")?;
+    record.exclude("region", "pool")?;
+    Ok((Some(pool), None))
 }
 
 /// Neither given: it is the pool that is missing.

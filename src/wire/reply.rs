@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cursor;
 use super::instant::Utc;
+use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
 use crate::domain::command::ListCursor;
@@ -118,6 +119,14 @@ pub fn pools(pools: &[Pool], has_more: bool) -> Encoded {
     })
 }
 
+/// `pools`, by name.
+pub fn open_pools(pools: &[Pool], has_more: bool) -> Encoded {
+    Encoded::answer(&Page {
+        data: pools.iter().map(look_view::open_pool).collect(),
+        next_cursor: pools.last().filter(|_| has_more).map(|last| cursor::encode_pool(&last.name)),
+    })
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum AnswerView<'a> {
@@ -127,6 +136,7 @@ enum AnswerView<'a> {
     Unlock(UnlockReply<'a>),
     Renew(RenewReply<'a>),
     Pool(Box<PoolView<'a>>),
+    Looked(Box<LookedView<'a>>),
     Several(Vec<AnswerView<'a>>),
     Refused(ErrorView<'a>),
 }
@@ -139,6 +149,7 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Unlock(answer) => AnswerView::Unlock(unlock_reply(answer)),
         Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
+        Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }
 }

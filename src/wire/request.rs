@@ -33,7 +33,7 @@ pub struct Decoded {
 
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// With its canonical form: the same meaning gives the same bytes.
+    /// With its canonical form: the same meaning gives the same bytes. Empty where the verb changes nothing.
     Command(Command, Canonical),
     Query(Query),
 }

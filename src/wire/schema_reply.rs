@@ -1,6 +1,8 @@
 //! JSON Schemas (2020-12) of replies and events: beside the structs that `view`, `refusal`, `reply` and `event` write,
 //! which tests validate against them.
 
+mod look;
+
 use serde_json::{Map, Value, json};
 
 use super::verb::Verb;
@@ -36,6 +38,11 @@ pub fn reply(verb: Verb) -> Value {
             vec![],
         ),
         Verb::List => page(reservation()),
+        Verb::Availability => look::availability(),
+        Verb::Find => look::find(),
+        Verb::ExtensionAvailability => look::extension_availability(),
+        Verb::Quote => look::quote(),
+        Verb::Pools => look::pools(offer()),
         Verb::Lock => one_or_many(lock_reply()),
         Verb::Unlock => one_or_many(unlock_reply()),
         Verb::Renew => one_or_many(renew_reply()),
@@ -266,10 +273,9 @@ fn check_reply() -> Value {
     )
 }
 
-fn pool() -> Value {
-    let step = closed(vec![("effective_at", instant()), ("quantity", integer(0))], vec![]);
+fn offer() -> Value {
     let cents = || integer(0);
-    let offer = closed(
+    closed(
         vec![
             ("key", text()),
             ("display_name", text()),
@@ -279,14 +285,18 @@ fn pool() -> Value {
             ("option_premium_cents", cents()),
         ],
         vec![],
-    );
+    )
+}
+
+fn pool() -> Value {
+    let step = closed(vec![("effective_at", instant()), ("quantity", integer(0))], vec![]);
     let count = || integer(0);
     let mut always = vec![
         ("pool", text()),
         ("instance_type", nullable(text())),
         ("region", nullable(text())),
         ("instance_spec", json!({"type": ["object", "null"]})),
-        ("offers", array(offer)),
+        ("offers", array(offer())),
         ("tags", tags()),
         ("version", says(integer(1), "One more with each change.")),
     ];

@@ -1,5 +1,7 @@
 //! The tables: the fields of every verb's request, in the order in which they are documented, checked and written.
 
+mod look;
+
 use super::cursor;
 use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
@@ -325,6 +327,11 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::Terminate => &TERMINATE,
         Verb::Cancel | Verb::Get => &BY_ID,
         Verb::List => &LIST,
+        Verb::Availability => &look::AVAILABILITY,
+        Verb::Find => &look::FIND,
+        Verb::ExtensionAvailability => &BY_ID,
+        Verb::Quote => &look::QUOTE,
+        Verb::Pools => &look::POOLS,
         Verb::Lock => &LOCK,
         Verb::Unlock => &UNLOCK,
         Verb::Renew => &RENEW,

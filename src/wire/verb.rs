@@ -9,6 +9,11 @@ pub enum Verb {
     Cancel,
     Get,
     List,
+    Availability,
+    Find,
+    ExtensionAvailability,
+    Quote,
+    Pools,
     Lock,
     Unlock,
     Renew,
@@ -21,7 +26,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 16] = [
+    pub const ALL: [Verb; 21] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -29,6 +34,11 @@ impl Verb {
         Verb::Cancel,
         Verb::Get,
         Verb::List,
+        Verb::Availability,
+        Verb::Find,
+        Verb::ExtensionAvailability,
+        Verb::Quote,
+        Verb::Pools,
         Verb::Lock,
         Verb::Unlock,
         Verb::Renew,
@@ -49,6 +59,11 @@ impl Verb {
             Verb::Cancel => "cancel",
             Verb::Get => "get",
             Verb::List => "list",
+            Verb::Availability => "availability",
+            Verb::Find => "find",
+            Verb::ExtensionAvailability => "extension_availability",
+            Verb::Quote => "quote",
+            Verb::Pools => "pools",
             Verb::Lock => "lock",
             Verb::Unlock => "unlock",
             Verb::Renew => "renew",
@@ -75,6 +90,11 @@ impl Verb {
         !matches!(
             self,
             Verb::Get | Verb::List | Verb::Check | Verb::Verify | Verb::Receipt | Verb::PoolGet | Verb::PoolList
-        )
+        ) && !self.is_look()
+    }
+
+    /// Is it asked before something is reserved?
+    fn is_look(self) -> bool {
+        matches!(self, Verb::Availability | Verb::Find | Verb::ExtensionAvailability | Verb::Quote | Verb::Pools)
     }
 }

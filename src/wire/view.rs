@@ -29,7 +29,7 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 }
 
 /// Carried JSON, written as it is.
-pub struct Carried<'a>(&'a Opaque);
+pub struct Carried<'a>(pub &'a Opaque);
 
 impl Serialize for Carried<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -209,7 +209,7 @@ struct StepView {
 }
 
 #[derive(Serialize)]
-struct OfferView<'a> {
+pub struct OfferView<'a> {
     key: &'a str,
     display_name: &'a str,
     unit_price_cents: i64,
@@ -287,7 +287,7 @@ fn step(step: &CapacityStep) -> StepView {
     StepView { effective_at: Utc(step.effective_at), quantity: step.quantity }
 }
 
-fn offer(offer: &Offer) -> OfferView<'_> {
+pub fn offer(offer: &Offer) -> OfferView<'_> {
     OfferView {
         key: offer.key.as_str(),
         display_name: offer.display_name.as_str(),

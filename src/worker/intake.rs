@@ -13,7 +13,7 @@ use super::dispatch::Dispatcher;
 use super::reader::Queries;
 use super::waiting::Waiting;
 use crate::clock;
-use crate::domain::command::{Command, Request, Trace};
+use crate::domain::command::{Request, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
@@ -84,10 +84,11 @@ impl Intake {
                 });
             }
             Call::Command(command, canonical) => {
-                if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
+                if verb.is_mutation() && self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let receipt = key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
+                let key = key.or(arrival.own_key).filter(|_| verb.is_mutation());
+                let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
                 let request =
                     Request { tenant: arrival.tenant, actor, not_after, trace, entropy: clock::entropy(), command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
@@ -96,11 +97,10 @@ impl Intake {
         }
     }
 
-    /// A reservation by kind needs a look at the pools before its lane is known.
-    async fn hand_on(&self, waiting: Box<Waiting>) {
-        match &waiting.request.command {
-            Command::Reserve(reserve) if reserve.pool.is_none() => (),
-            _ => return self.dispatcher.command(waiting),
+    /// What asks by kind needs a look at the pools before its lane is known.
+    async fn hand_on(&self, mut waiting: Box<Waiting>) {
+        if waiting.request.command.wanted_kind().is_none() {
+            return self.dispatcher.command(waiting);
         }
         let intake = self.clone();
         tokio::spawn(async move { intake.look_up_pool(waiting).await });

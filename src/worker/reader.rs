@@ -33,6 +33,7 @@ impl Queries {
             (Some(tenant), Query::Verify { resource, fencing_token }) => {
                 self.verify(tenant, resource, fencing_token).await
             }
+            (Some(_), Query::Pools(page)) => self.open_pools(page).await,
             (_, Query::PoolGet(name)) => self.pool(&name).await,
             (_, Query::PoolList(page)) => self.pools(page).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
@@ -119,13 +120,16 @@ impl Queries {
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
     }
 
-    /// Fills in the pool of a reservation by kind. Where none is found the command is decided all the same: its key may
+    async fn open_pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (pools, has_more) = self.reader.open_pools(&page).await?;
+        Ok(Ok(self.cut_to_fit(&pools, has_more, reply::open_pools)))
+    }
+
+    /// Fills in the pool of what was asked for by kind. Where none is found the command is decided all the same: its key may
     /// have an answer.
     pub async fn find_pool(&self, command: &mut Command) -> Result<(), Refusal> {
-        if let Command::Reserve(reserve) = command
-            && let Some(kind) = &reserve.wanted_kind
-        {
-            reserve.pool = self.pool_of_kind(kind).await?;
+        if let Some((kind, pool)) = command.wanted_kind() {
+            *pool = self.pool_of_kind(kind).await?;
         }
         Ok(())
     }

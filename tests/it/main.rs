@@ -10,6 +10,7 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod locks;
+mod looks;
 mod observe;
 mod reservations;
 #[path = "../servers/mod.rs"]

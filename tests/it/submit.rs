@@ -211,3 +211,17 @@ async fn two_workers_share_the_queue_and_each_command_has_one_result() {
         assert!(done > 0.0, "one of them did all of it");
     }
 }
+
+/// A read makes no sense here, but is answered; nothing is stored for it, not under its own key either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submitted_look_is_answered_and_nothing_is_stored() {
+    let berth = berth_with_pool().await;
+    let mut results = Results::of(&berth).await;
+    submit(&berth, "acme.quote", None, &reserve(1)).await.unwrap();
+    let (subject, _, reply) = results.next().await;
+    assert_eq!(subject, "result.v1.acme.quote");
+    assert_eq!(reply.ok()["offers"][0]["total_price"], 0);
+    until_empty(&berth).await;
+    let receipts: i64 = sqlx::query_scalar("select count(*) from receipt").fetch_one(&berth.sql().await).await.unwrap();
+    assert_eq!(receipts, 0);
+}

@@ -1,5 +1,6 @@
 //! One line of a table: read, carried out, and what came of it in words.
 
+mod look;
 mod parse;
 mod show;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use berth::domain::command::{Command, Request};
 use berth::domain::hold::{Claim, Hold};
 use berth::domain::id::HoldId;
+use berth::domain::look::Look;
 use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::state::Changes;
 use berth::domain::tick::as_of;
@@ -78,6 +80,8 @@ impl Story {
             }
             "unlock" | "renew" => words.lock_command(self.token(words)),
             verb => match verb {
+                "latest" | "slots" | "fits" | "find" | "quote" => Command::Look(words.look()),
+                "extension" => Command::Look(Look::Extension(self.id(words.subject()))),
                 "confirm" | "extend" | "terminate" | "cancel" => words.change(self.id(words.subject()), |n| self.id(n)),
                 _ => words.new_thing(),
             },

@@ -16,7 +16,7 @@ const FIRST_DAY: i64 = 20_458 * DAY;
 
 pub struct Words {
     pub verb: String,
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 impl Words {
@@ -33,7 +33,7 @@ impl Words {
         self.words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.option(key).map(|text| number(text))
     }
 
@@ -47,7 +47,7 @@ impl Words {
     }
 
     /// `13:00..14:00 x4` or `13:00..14:00`, in the order in which they stand.
-    fn intervals(&self) -> Vec<Interval> {
+    pub fn intervals(&self) -> Vec<Interval> {
         let mut intervals: Vec<Interval> = Vec::new();
         for word in &self.words {
             if let Some((start, end)) = word.split_once("..") {
@@ -115,13 +115,9 @@ impl Words {
     fn reserve(&self) -> Reserve {
         let mut sent: Vec<(usize, Interval)> = self.intervals().into_iter().enumerate().collect();
         sent.sort_by_key(|(_, interval)| interval.start);
-        let kind = self.option("kind").map(|kind| kind.split_once('/').unwrap());
         Reserve {
             pool: self.option("pool").map(name),
-            wanted_kind: kind.map(|(instance_type, region)| InstanceKind {
-                instance_type: Label::parse(instance_type).unwrap(),
-                region: Label::parse(region).unwrap(),
-            }),
+            wanted_kind: self.wanted_kind(),
             name: self.label("name"),
             positions: (sent.len() > 1).then(|| sent.iter().map(|(position, _)| *position).collect()),
             intervals: sent.into_iter().map(|(_, interval)| interval).collect(),
@@ -130,6 +126,13 @@ impl Words {
             price: self.price(),
             hold_seconds: self.number("hold"),
         }
+    }
+
+    /// `kind=h100/us-east`.
+    pub fn wanted_kind(&self) -> Option<InstanceKind> {
+        let (instance_type, region) = self.option("kind")?.split_once('/').unwrap();
+        let label = |text| Label::parse(text).unwrap();
+        Some(InstanceKind { instance_type: label(instance_type), region: label(region) })
     }
 
     fn pool(&self) -> PoolPut {

@@ -42,6 +42,7 @@ fn answer(answer: &Answer) -> String {
         Answer::Unlock(unlock) => unlock.status.name().to_owned(),
         Answer::Several(outcomes) => outcomes.iter().map(|item| outcome(item).text).collect::<Vec<_>>().join(" ; "),
         Answer::Pool(pool) => format!("pool v{}", pool.version),
+        Answer::Looked(looked) => super::look::show(looked),
     }
 }
 
@@ -83,7 +84,7 @@ fn facts(it: &Reservation) -> Vec<String> {
     ]
 }
 
-fn window(start: Instant, end: Instant) -> String {
+pub fn window(start: Instant, end: Instant) -> String {
     format!("{}..{}", show_instant(start), show_instant(end))
 }
 

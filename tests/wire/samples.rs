@@ -4,6 +4,7 @@ use berth::domain::command::{Command, Query, Trace, UnitId};
 use berth::domain::event::{Event, EventType};
 use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
 use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use berth::domain::look::{Look, Looked, Quoted};
 use berth::domain::outcome::{FieldReason, Refusal, Shortfall};
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool};
 use berth::domain::window::{Instant, Interval, from_micros};
@@ -34,6 +35,16 @@ pub fn query(verb: Verb, body: &str) -> Query {
     match call(verb, body).unwrap() {
         Call::Query(query) => query,
         Call::Command(command, _) => panic!("a command: {command:?}"),
+    }
+}
+
+pub fn look(verb: Verb, body: &str) -> Look {
+    match command(verb, body) {
+        (Command::Look(look), canonical) => {
+            assert_eq!(canonical.as_bytes(), b"", "what changes nothing has no receipt");
+            look
+        }
+        (command, _) => panic!("a command: {command:?}"),
     }
 }
 
@@ -76,6 +87,35 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
     (Verb::List, ""),
     (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
+    (Verb::Availability, r#"{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","quantity":4,"tenant":"acme"}"#),
+    (
+        Verb::Availability,
+        r#"{"instance_type":"a100","region":"eu","mode":"slots","earliest_start_time":"2026-04-29T02:00:00Z",
+            "latest_end_time":"2026-04-29T08:00:00Z","quantity":null}"#,
+    ),
+    (
+        Verb::Availability,
+        r#"{"pool":"gpu","mode":"check","start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z",
+            "quantity":4}"#,
+    ),
+    (
+        Verb::Find,
+        r#"{"pool":"gpu","quantity":4,"duration_seconds":3600,"earliest_start_time":"2026-04-29T02:00:00Z",
+            "latest_end_time":"2026-04-29T08:00:00Z"}"#,
+    ),
+    (
+        Verb::Find,
+        r#"{"pools":["gpu","gpu-2_x"],"quantity":1,"duration_seconds":1,"limit":100,
+            "earliest_start_time":"2026-04-29T02:00:00Z","latest_end_time":"2026-04-29T08:00:00Z"}"#,
+    ),
+    (Verb::ExtensionAvailability, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Quote,
+        r#"{"instance_type":"a100","region":"eu","start_time":"2026-04-29T02:00:00Z",
+            "end_time":"2026-04-29T04:00:00Z","quantity":4}"#,
+    ),
+    (Verb::Pools, ""),
+    (Verb::Pools, r#"{"limit":1,"next_cursor":"cGdwdQ","tenant":"acme"}"#),
     (Verb::Lock, r#"{"requester":"worker-1","resource":"job 42/é","ttl_seconds":60,"resource_type":"Job"}"#),
     (Verb::Lock, r#"[{"requester":"a","resource":"x"},{"requester":"a","resource":"y","tenant":"acme"}]"#),
     (Verb::Unlock, r#"{"requester":"a","resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562"}"#),
@@ -205,6 +245,26 @@ pub fn pools() -> Vec<Pool> {
         ..bare.clone()
     };
     vec![bare, full]
+}
+
+/// Every answer to what is asked beforehand, with the verb that it answers.
+pub fn looked() -> Vec<(Verb, Looked)> {
+    let interval = |from, to, quantity| Interval { start: at(from), end: at(to), quantity };
+    let offer = pools().remove(1).offers.remove(0);
+    let quoted = Quoted { offer, total_price_cents: 800, total_return_cents: 400, total_pause_cents: 200 };
+    let name = PoolName::parse("gpu");
+    vec![
+        (Verb::Availability, Looked::LatestEnd(Some(at(900)))),
+        (Verb::Availability, Looked::LatestEnd(None)),
+        (Verb::Availability, Looked::Check(true)),
+        (Verb::Availability, Looked::Slots(vec![interval(0, 900, 2), interval(900, 1800, 3)])),
+        (Verb::Availability, Looked::Slots(Vec::new())),
+        (Verb::Find, Looked::Found(vec![(interval(0, 900, 2), None)])),
+        (Verb::Find, Looked::Found(vec![(interval(0, 900, 2), name)])),
+        (Verb::Find, Looked::Found(Vec::new())),
+        (Verb::ExtensionAvailability, Looked::Extension { is_available: false, latest_end: at(900) }),
+        (Verb::Quote, Looked::Quoted(vec![quoted])),
+    ]
 }
 
 pub fn events() -> Vec<Event> {

@@ -11,7 +11,7 @@ use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
 use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
-use crate::samples::{REQUESTS, bare_reservation, events, lock, pools, refusals, reservation};
+use crate::samples::{REQUESTS, bare_reservation, events, lock, looked, pools, refusals, reservation};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
@@ -92,6 +92,13 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         window[name] = value;
         (Verb::Reserve, window)
     };
+    let merged = |mut base: Value, more: Value| {
+        base.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        base
+    };
+    let look = |more| merged(json!({"pool": "gpu", "start_time": "2026-04-29T02:00:00Z", "quantity": 1}), more);
+    let range = json!({"earliest_start_time": "2026-04-29T02:00:00Z", "latest_end_time": "2026-04-29T09:00:00Z"});
+    let search = |more| merged(merged(range.clone(), json!({"quantity": 1, "duration_seconds": 900})), more);
     let id = crate::samples::ID;
     let bad = [
         (Verb::Reserve, json!({})),
@@ -122,6 +129,20 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Terminate, json!({"reservation_id": id, "units": ["x"], "reduce_capacity": true})),
         (Verb::List, json!({"limit": 0})),
         (Verb::List, json!({"status": "Waitlisted"})),
+        (Verb::Availability, json!({"pool": "gpu"})),
+        (Verb::Availability, look(json!({"mode": "check"}))),
+        (Verb::Availability, look(json!({"mode": "slots"}))),
+        (Verb::Availability, look(json!({"mode": "none"}))),
+        (Verb::Availability, look(json!({"region": "eu"}))),
+        (Verb::Availability, look(json!({"end_time": "2026-04-29T03:00:00Z"}))),
+        (Verb::Availability, look(json!({"latest_end_time": "2026-04-29T03:00:00Z"}))),
+        (Verb::Find, search(json!({}))),
+        (Verb::Find, search(json!({"pool": "gpu", "pools": ["gpu"]}))),
+        (Verb::Find, search(json!({"pools": []}))),
+        (Verb::Find, search(json!({"pool": "gpu", "limit": 101}))),
+        (Verb::Find, search(json!({"pool": "gpu", "duration_seconds": 0}))),
+        (Verb::Quote, look(json!({}))),
+        (Verb::Pools, json!({"limit": 0})),
         (Verb::Lock, json!([])),
         (Verb::Lock, json!({"requester": "a"})),
         (Verb::Lock, json!({"requester": "a", "resource": "b", "ttl_seconds": 0})),
@@ -172,6 +193,10 @@ fn every_reply_validates() {
         }
     }
     assert_reply(Verb::PoolList, reply::pools(&pools(), true));
+    assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
+    for (verb, looked) in looked() {
+        assert_reply(verb, reply::outcome(&Ok(Answer::Looked(Box::new(looked)))));
+    }
 }
 
 #[test]

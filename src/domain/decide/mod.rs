@@ -6,14 +6,20 @@
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
 //! | `pool_put` | the operator's |
+//! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
 
+mod availability;
 mod cancel;
 mod check;
 mod confirm;
 mod extend;
+mod extension;
+mod find;
 mod lock;
+mod look;
 mod pool_put;
+mod quote;
 mod renew;
 mod reserve;
 mod terminate;
@@ -25,7 +31,7 @@ use super::id::{Entropy, HoldId, PoolName, ResourceName, Tenant};
 use super::outcome::{Answer, Outcome, Refusal};
 use super::resource::{LockName, Pool};
 use super::state::{Cause, PoolState, State};
-use super::tick::tick_hold;
+use super::tick::{as_of, tick_hold};
 use super::window::Instant;
 
 /// Decides one request upon a state in which its lanes, holds and locks are loaded.
@@ -76,6 +82,7 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
+        Command::Look(look) => look::decide(state, caller, look),
         Command::PoolPut(_) => Err(Refusal::NotFound),
     }
 }
@@ -96,11 +103,26 @@ struct Subject {
 impl Subject {
     /// `not_found` for what is absent, another tenant's, or a lock.
     fn find(state: &mut State, caller: &Caller, id: HoldId) -> Result<Subject, Refusal> {
-        let is_callers = |hold: &&Hold| hold.kind() == Kind::Reservation && hold.tenant == *caller.tenant;
-        state.hold(id).filter(is_callers).ok_or(Refusal::NotFound)?;
-        let now = state.now(id.lane()).ok_or(Refusal::NotFound)?;
+        Subject::callers(state, caller, id)?;
         tick_hold(state, id);
-        let hold = state.hold(id).ok_or(Refusal::NotFound)?.clone();
+        let hold = Subject::callers(state, caller, id)?.clone();
+        Subject::of(state, hold)
+    }
+
+    fn callers<'a>(state: &'a State, caller: &Caller, id: HoldId) -> Result<&'a Hold, Refusal> {
+        let is_callers = |hold: &&Hold| hold.kind() == Kind::Reservation && hold.tenant == *caller.tenant;
+        state.hold(id).filter(is_callers).ok_or(Refusal::NotFound)
+    }
+
+    /// The same for what changes nothing: what is due shows, and is not carried out.
+    fn read(state: &State, caller: &Caller, id: HoldId) -> Result<Subject, Refusal> {
+        let hold = Subject::callers(state, caller, id)?.clone();
+        let now = state.now(id.lane()).ok_or(Refusal::NotFound)?;
+        Subject::of(state, as_of(hold, now))
+    }
+
+    fn of(state: &State, hold: Hold) -> Result<Subject, Refusal> {
+        let now = state.now(hold.id.lane()).ok_or(Refusal::NotFound)?;
         let reservation = hold.reservation().ok_or(Refusal::NotFound)?.clone();
         let pool = find_pool(state, &reservation.pool)?.pool.clone();
         Ok(Subject { hold, reservation, pool, now })
