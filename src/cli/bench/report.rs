@@ -19,10 +19,7 @@ pub fn print(args: &BenchArgs, measured: &Measured, checked: &Checked) -> std::i
 }
 
 fn verb(args: &BenchArgs) -> &'static str {
-    match args.verb {
-        Kind::Reserve => "reserve",
-        Kind::Lock => "lock",
-    }
+    args.verb.verb().name()
 }
 
 fn rate(measured: &Measured) -> f64 {
@@ -61,8 +58,8 @@ fn summary(args: &BenchArgs, measured: &Measured, checked: &Checked) -> String {
     let milliseconds =
         |(name, at): &(&str, f64)| format!("{name} {:.1} ms", tally.latency.value_at_quantile(*at) as f64 / 1000.0);
     let over = match args.verb {
-        Kind::Reserve => format!(", {} pools", HumanCount(args.pools.into())),
         Kind::Lock => String::new(),
+        _ => format!(", {} pools", HumanCount(args.pools.into())),
     };
     let keys = if args.no_keys { "without keys" } else { "with keys" };
     let count = |count: usize| HumanCount(count as u64);
