@@ -3,10 +3,12 @@
 
 pub mod command;
 pub mod decide;
+mod ending_soon;
 pub mod event;
 pub mod hold;
 pub mod id;
 pub mod outcome;
+mod pause;
 pub mod price;
 pub mod resource;
 pub mod state;

@@ -7,6 +7,7 @@ pub enum Verb {
     Extend,
     Terminate,
     Cancel,
+    Update,
     Get,
     List,
     Lock,
@@ -21,12 +22,13 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 16] = [
+    pub const ALL: [Verb; 17] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
         Verb::Terminate,
         Verb::Cancel,
+        Verb::Update,
         Verb::Get,
         Verb::List,
         Verb::Lock,
@@ -47,6 +49,7 @@ impl Verb {
             Verb::Extend => "extend",
             Verb::Terminate => "terminate",
             Verb::Cancel => "cancel",
+            Verb::Update => "update",
             Verb::Get => "get",
             Verb::List => "list",
             Verb::Lock => "lock",

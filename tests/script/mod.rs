@@ -78,7 +78,9 @@ impl Story {
             }
             "unlock" | "renew" => words.lock_command(self.token(words)),
             verb => match verb {
-                "confirm" | "extend" | "terminate" | "cancel" => words.change(self.id(words.subject()), |n| self.id(n)),
+                "confirm" | "extend" | "terminate" | "cancel" | "update" => {
+                    words.change(self.id(words.subject()), |n| self.id(n))
+                }
                 _ => words.new_thing(),
             },
         }

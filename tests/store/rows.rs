@@ -60,6 +60,9 @@ fn full_reservation(pool: &PoolName) -> Hold {
     reservation.return_buyback_price_cents = 1;
     reservation.pause_buyback_price_cents = 2;
     reservation.total_price_cents = 3;
+    reservation.paused_at = Some(at("2027-03-01T00:00:00.000002Z"));
+    reservation.ending_soon_seconds = 315_360_000;
+    reservation.warned_end = Some(at("2027-03-01T00:00:00.000003Z"));
     hold
 }
 
