@@ -104,7 +104,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
         2 => (which.clone(), part).prop_map(|(which, part)| Op::Terminate { which, part }),
         1 => which.clone().prop_map(|which| Op::Cancel { which }),
-        3 => (which.clone(), prop::option::of(any::<bool>()), prop::option::of(0u8..3)).prop_map(
+        2 => (which.clone(), prop::option::of(any::<bool>()), prop::option::of(0u8..3)).prop_map(
             |(which, paused, name)| Op::Update { which, paused, name }
         ),
         2 => (0u8..3, 0u8..3, prop::option::of(1u32..900)).prop_map(
@@ -114,6 +114,27 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (0u8..3, which, 1u32..900).prop_map(|(name, which, ttl_seconds)| Op::Renew { name, which, ttl_seconds }),
         1 => (0u8..2, 0u32..12).prop_map(|(pool, capacity)| Op::Put { pool, capacity }),
     ]
+}
+
+/// What befalls a few reservations that run: they are paused, given back in part, extended, and their ends come near.
+fn running_op() -> impl Strategy<Value = Op> {
+    let which = 0usize..2;
+    let reserve = (0u8..2, prop::collection::vec((0i64..2, 4i64..12, 2u32..6), 1..3));
+    prop_oneof![
+        1 => reserve.prop_map(|(pool, parts)| Op::Reserve { pool, starts_in: 0, parts, hold_seconds: None }),
+        4 => (which.clone(), any::<bool>()).prop_map(
+            |(which, paused)| Op::Update { which, paused: Some(paused), name: None }
+        ),
+        2 => which.clone().prop_map(|which| Op::Terminate { which, part: WhichPart::Quantity(1) }),
+        2 => (which, 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+    ]
+}
+
+/// Operations, each some seconds after the one before, and whether the clock comes by before it.
+pub fn steps() -> impl Strategy<Value = Vec<(i64, bool, Op)>> {
+    let anything = prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40);
+    let running = prop::collection::vec((0i64..90, any::<bool>(), running_op()), 1..40);
+    prop_oneof![3 => anything, 2 => running]
 }
 
 pub fn pool_name(number: u8) -> PoolName {

@@ -83,6 +83,19 @@ async fn a_hold_of_any_kind_comes_back_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_row_from_before_ends_were_announced_has_none_announced() {
+    let database = database().await;
+    let mut session = Session::connect(&database).await.unwrap();
+    let (from, to) = (at("2027-03-01T00:00:00Z"), at("2027-03-02T00:00:00Z"));
+    let name = pool_name("p");
+    let hold = reservation(new_id(Lane::of_pool(&name)), &name, Status::Pending, from, to, 3);
+    let mut written = hold.clone();
+    transact(&mut session, &all_lanes(), |state| written = record(state, hold, EventType::Placed)).await;
+    execute(&database, "update hold set ending_soon_seconds = null").await;
+    assert_eq!(Reader::new(database).hold(&tenant(), written.id).await.unwrap().0, Some(written));
+}
+
+#[tokio::test]
 async fn an_update_writes_every_field_that_can_change() {
     let database = database().await;
     let reader = Reader::new(database.clone());
