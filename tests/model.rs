@@ -15,7 +15,7 @@ use berth::domain::tick::as_of;
 use berth::domain::usage::Usage;
 use berth::domain::window::Instant;
 use minutes::Minutes;
-use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second};
+use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, steps};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::{World, request};
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn every_answer_is_what_a_vector_of_minutes_says(ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40)) {
+    fn every_answer_is_what_a_vector_of_minutes_says(ops in steps()) {
         let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
         let (mut minutes, mut follower) = (Minutes::new(), Follower::new());
         for (seconds, ticks, op) in ops {

@@ -18,3 +18,5 @@ mod samples;
 mod schemas;
 #[path = "wire/subjects.rs"]
 mod subjects;
+#[path = "wire/update.rs"]
+mod update;

@@ -39,6 +39,7 @@ pub enum Command {
     Extend(Extend),
     Terminate(Terminate),
     Cancel(Cancel),
+    Update(Update),
     Lock(TakeLock),
     Unlock(Unlock),
     Renew(Renew),
@@ -122,6 +123,24 @@ pub struct Cancel {
     pub id: HoldId,
 }
 
+/// What is `None` stays as it is.
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub id: HoldId,
+    pub paused: Option<bool>,
+    pub volumes: Option<Volumes>,
+    pub name: Option<Label>,
+    pub tags: Option<Opaque>,
+}
+
+/// Other volumes for a launch specification. That is carried and never read here, so `wire`, which knows how it is
+/// written, brings along what it is with them: given it and the volumes, `None` where there is none before and after.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    pub volumes: Opaque,
+    pub put: fn(Option<&Opaque>, &Opaque) -> Option<Opaque>,
+}
+
 #[derive(Clone, Debug)]
 pub struct TakeLock {
     pub requester: Requester,
@@ -191,6 +210,7 @@ impl Command {
             Command::Terminate(terminate) => Some(terminate.id),
             Command::Cancel(cancel) => Some(cancel.id),
             Command::Look(Look::Extension(id)) => Some(*id),
+            Command::Update(update) => Some(update.id),
             _ => None,
         }
         .into_iter()

@@ -15,10 +15,16 @@ pub enum EventType {
     Canceled,
     Extended,
     Reduced,
+    Paused,
+    Resumed,
+    /// Its name, tags or volumes.
+    Updated,
+    /// Its end is near: its status stays as it is.
+    EndingSoon,
 }
 
 impl EventType {
-    pub const ALL: [EventType; 8] = [
+    pub const ALL: [EventType; 12] = [
         EventType::Placed,
         EventType::Held,
         EventType::Active,
@@ -27,6 +33,10 @@ impl EventType {
         EventType::Canceled,
         EventType::Extended,
         EventType::Reduced,
+        EventType::Paused,
+        EventType::Resumed,
+        EventType::Updated,
+        EventType::EndingSoon,
     ];
 
     /// As it stands in subjects and in the database.
@@ -40,12 +50,25 @@ impl EventType {
             EventType::Canceled => "canceled",
             EventType::Extended => "extended",
             EventType::Reduced => "reduced",
+            EventType::Paused => "paused",
+            EventType::Resumed => "resumed",
+            EventType::Updated => "updated",
+            EventType::EndingSoon => "ending_soon",
         }
     }
 
     pub fn parse(name: &str) -> Option<EventType> {
         EventType::ALL.into_iter().find(|event_type| event_type.name() == name)
     }
+}
+
+/// What an event gives back, cents; `None` where it gives nothing of the kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credits {
+    /// For what was given back.
+    pub return_cents: Option<i64>,
+    /// For what was paused, since it was paused or credited last.
+    pub pause_cents: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +89,7 @@ pub struct Event {
     pub hold: Hold,
     /// What changed in the use of its pool.
     pub usage: Vec<Delta>,
+    pub credits: Credits,
 }
 
 impl Event {

@@ -3,11 +3,13 @@
 
 pub mod command;
 pub mod decide;
+mod ending_soon;
 pub mod event;
 pub mod hold;
 pub mod id;
 pub mod look;
 pub mod outcome;
+mod pause;
 pub mod price;
 pub mod resource;
 pub mod state;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::command::{Request, Trace};
-use super::event::{Event, EventType};
+use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName};
 use super::resource::{Capacity, LockName, Pool};
@@ -168,7 +168,19 @@ impl State {
 
     /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage.
     /// `hold` is the state after the change, its version still that of before (0 for a new one).
-    pub fn record(&mut self, mut hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
+    pub fn record(&mut self, hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
+        self.record_with(hold, event_type, effective_at, cause, Credits::default())
+    }
+
+    /// The same for a change that gives something back.
+    pub fn record_with(
+        &mut self,
+        mut hold: Hold,
+        event_type: EventType,
+        effective_at: Instant,
+        cause: &Cause,
+        credits: Credits,
+    ) -> Hold {
         let lane = hold.id.lane();
         let before = self.holds.get(&hold.id);
         let usage = usage_change(before.map(|known| &known.hold), &hold);
@@ -186,6 +198,7 @@ impl State {
             trace: cause.trace.clone(),
             hold: hold.clone(),
             usage,
+            credits,
         };
         if let Some(reservation) = hold.reservation()
             && let Some(pool) = lane_state.pools.get_mut(&reservation.pool)

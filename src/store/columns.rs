@@ -35,7 +35,7 @@ pub fn bind_holds<'q>(statement: SqlStr, holds: &[Hold]) -> Result<Bound<'q>, sq
         .bind(column(holds, |hold| hold.expires_at))
         .bind(column(holds, Hold::due_at))
         .bind(column(holds, Hold::occupied_until));
-    Ok(bind_locks(bind_reservations(bound, holds)?, holds))
+    bind_course(bind_locks(bind_reservations(bound, holds)?, holds), holds)
 }
 
 fn bind_reservations<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
@@ -66,6 +66,14 @@ fn bind_locks<'q>(bound: Bound<'q>, holds: &[Hold]) -> Bound<'q> {
         .bind(of_locks(holds, |lock| lock.resource_type.as_str()))
         .bind(of_locks(holds, |lock| lock.release_token))
         .bind(of_locks(holds, |lock| lock.fencing_token))
+}
+
+/// What a reservation's course through pauses and announcements needs.
+fn bind_course<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
+    Ok(bound
+        .bind(of_reservations(holds, |reservation| reservation.paused_at))
+        .bind(integers(holds, |hold| hold.reservation().map(|reservation| reservation.ending_soon_seconds))?)
+        .bind(of_reservations(holds, |reservation| reservation.warned_end)))
 }
 
 pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>]) -> Result<Bound<'q>, sqlx::Error> {

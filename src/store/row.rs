@@ -126,6 +126,9 @@ fn reservation(row: &PgRow) -> Result<Reservation, sqlx::Error> {
         start_time: get(row, "start_time")?,
         end_time: get(row, "end_time")?,
         quantity: number::<i32, _>(row, "quantity")?,
+        paused_at: get(row, "paused_at")?,
+        ending_soon_seconds: maybe_number::<i32, _>(row, "ending_soon_seconds")?.unwrap_or(0),
+        warned_end: get(row, "warned_end")?,
     })
 }
 

@@ -4,6 +4,7 @@
 mod look;
 
 use super::cursor;
+use super::launch;
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
 use super::verb::Verb;
@@ -31,6 +32,7 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Extend => Built::Command(Command::Extend(extend(record)?)),
         Verb::Terminate => Built::Command(Command::Terminate(terminate(record)?)),
         Verb::Cancel => Built::Command(Command::Cancel(Cancel { id: record.hold_id("reservation_id")? })),
+        Verb::Update => Built::Command(Command::Update(launch::update(record)?)),
         Verb::Lock => Built::Command(Command::Lock(lock(record)?)),
         Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
         Verb::Renew => Built::Command(Command::Renew(renew(record)?)),

@@ -3,7 +3,7 @@
 //!
 //! A request body is taken apart one level at a time (`json`), checked against its verb's table of fields (`shape`
 //! says what a table can say, `shapes` holds the tables), written back in one canonical form (`canonical`) and turned
-//! into a command or a query (`build`). The same tables give the JSON Schemas of requests (`schema`); those of replies
+//! into a command or a query (`build`; `launch` for `update`). The same tables give the JSON Schemas of requests (`schema`); those of replies
 //! and events stand in `schema_reply`, and `schema_asyncapi` names the channels that carry them all.
 
 mod build;
@@ -13,6 +13,7 @@ pub mod event;
 mod headers;
 mod instant;
 mod json;
+pub mod launch;
 mod look_view;
 mod record;
 mod refusal;

@@ -27,7 +27,7 @@ pub fn reply(verb: Verb) -> Value {
     let reservation = || json!({"$ref": "reservation.json"});
     let pool = || json!({"$ref": "pool.json"});
     let schema = match verb {
-        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Get => reservation(),
+        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Update | Verb::Get => reservation(),
         Verb::Terminate => closed(
             vec![
                 ("reservation", reservation()),
@@ -427,7 +427,7 @@ fn event() -> Value {
             ("subject", says(id(), "The reservation_id or lock_id.")),
             ("time", says(instant(), "When it was decided.")),
             ("datacontenttype", json!({"const": "application/json"})),
-            ("data", json!({"oneOf": [changed(reservation(true)), changed(lock())]})),
+            ("data", json!({"oneOf": [credited(changed(reservation(true))), changed(lock())]})),
         ],
         vec![],
     );
@@ -449,6 +449,18 @@ fn changed(mut hold: Value) -> Value {
         required.extend([json!("effective_at"), json!("previous_status")]);
     }
     hold
+}
+
+/// What a reservation's event gives back.
+fn credited(mut reservation: Value) -> Value {
+    let fields = [
+        ("return_credit_cents", says(integer(0), "Credited for what this gives back: ended, reduced, canceled.")),
+        ("pause_credit_cents", says(integer(0), "Credited for what was paused until this, since the credit before.")),
+    ];
+    if let Some(Value::Object(properties)) = reservation.get_mut("properties") {
+        properties.extend(fields.map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    reservation
 }
 
 fn nullable_status() -> Value {

@@ -187,6 +187,15 @@ static TERMINATE: [Field; 5] = [
     TENANT,
 ];
 
+static UPDATE: [Field; 6] = [
+    RESERVATION_ID,
+    optional("paused", Kind::Boolean, "Pause it, or resume it."),
+    optional("volumes", list(&LABEL, 0, LAUNCH_ITEMS_MAX), "Ids of volumes, in place of all those before."),
+    optional("name", LABEL, "A name of free choice."),
+    optional("tags", TAGS, "Labels of free choice, in place of all those before."),
+    TENANT,
+];
+
 static BY_ID: [Field; 2] = [RESERVATION_ID, TENANT];
 
 static LIST: [Field; 9] = [
@@ -325,6 +334,7 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::Confirm => &CONFIRM,
         Verb::Extend => &EXTEND,
         Verb::Terminate => &TERMINATE,
+        Verb::Update => &UPDATE,
         Verb::Cancel | Verb::Get => &BY_ID,
         Verb::List => &LIST,
         Verb::Availability => &look::AVAILABILITY,

@@ -7,6 +7,7 @@ pub enum Verb {
     Extend,
     Terminate,
     Cancel,
+    Update,
     Get,
     List,
     Availability,
@@ -26,12 +27,13 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 21] = [
+    pub const ALL: [Verb; 22] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
         Verb::Terminate,
         Verb::Cancel,
+        Verb::Update,
         Verb::Get,
         Verb::List,
         Verb::Availability,
@@ -57,6 +59,7 @@ impl Verb {
             Verb::Extend => "extend",
             Verb::Terminate => "terminate",
             Verb::Cancel => "cancel",
+            Verb::Update => "update",
             Verb::Get => "get",
             Verb::List => "list",
             Verb::Availability => "availability",

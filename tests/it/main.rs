@@ -19,3 +19,4 @@ mod service;
 mod start;
 mod submit;
 mod tap;
+mod update;

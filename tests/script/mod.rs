@@ -82,7 +82,9 @@ impl Story {
             verb => match verb {
                 "latest" | "slots" | "fits" | "find" | "quote" => Command::Look(words.look()),
                 "extension" => Command::Look(Look::Extension(self.id(words.subject()))),
-                "confirm" | "extend" | "terminate" | "cancel" => words.change(self.id(words.subject()), |n| self.id(n)),
+                "confirm" | "extend" | "terminate" | "cancel" | "update" => {
+                    words.change(self.id(words.subject()), |n| self.id(n))
+                }
                 _ => words.new_thing(),
             },
         }

@@ -2,12 +2,13 @@
 
 use berth::domain::command::{
     Cancel, Command, Confirm, Extend, InstanceKind, Part, PoolPut, PriceLimit, Renew, Reserve, TakeLock, Terminate,
-    UnitId, Unlock,
+    UnitId, Unlock, Update, Volumes,
 };
 use berth::domain::hold::Opaque;
 use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType};
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy};
 use berth::domain::window::{Instant, Interval, from_micros};
+use berth::wire::launch::with_volumes;
 use uuid::Uuid;
 
 const DAY: i64 = 86_400_000_000;
@@ -69,7 +70,23 @@ impl Words {
             "confirm" => Command::Confirm(Confirm { id, quantity: self.number("q") }),
             "extend" => Command::Extend(Extend { id, end_time: instant(&self.words[1]), price: self.price() }),
             "cancel" => Command::Cancel(Cancel { id }),
+            "update" => Command::Update(self.update(id)),
             _ => Command::Terminate(Terminate { id, part: self.part(id_of) }),
+        }
+    }
+
+    /// `volumes=a,b`; `volumes=` for none.
+    fn update(&self, id: HoldId) -> Update {
+        let quoted = |names: &str| {
+            names.split(',').filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect::<Vec<_>>()
+        };
+        let volumes = self.option("volumes").map(|names| Opaque::new(&format!("[{}]", quoted(names).join(","))));
+        Update {
+            id,
+            paused: self.number("paused"),
+            volumes: volumes.map(|volumes| Volumes { volumes, put: with_volumes }),
+            name: self.label("name"),
+            tags: self.option("tags").map(Opaque::new),
         }
     }
 
@@ -121,8 +138,8 @@ impl Words {
             name: self.label("name"),
             positions: (sent.len() > 1).then(|| sent.iter().map(|(position, _)| *position).collect()),
             intervals: sent.into_iter().map(|(_, interval)| interval).collect(),
-            tags: None,
-            launch_specification: None,
+            tags: self.option("tags").map(Opaque::new),
+            launch_specification: self.option("launch").map(Opaque::new),
             price: self.price(),
             hold_seconds: self.number("hold"),
         }
@@ -151,8 +168,9 @@ impl Words {
             cancellable: is("cancellable"),
             extendable: is("extendable"),
             reducible: is("reducible"),
+            pausable: is("pausable"),
+            ending_soon_seconds: self.number("soon").unwrap_or(0),
             enabled: is("enabled"),
-            ..standard
         };
         let kind = self.option("kind").map(|kind| kind.split_once('/').unwrap());
         PoolPut {
@@ -180,7 +198,7 @@ fn capacity(text: &str) -> Capacity {
     }
 }
 
-/// `key:price` or `key:price:return price`.
+/// `key:price`, `key:price:return price` or `key:price:return price:pause price`.
 fn offer(text: &str) -> Offer {
     let parts: Vec<&str> = text.split(':').collect();
     Offer {
@@ -188,7 +206,7 @@ fn offer(text: &str) -> Offer {
         display_name: Label::parse(parts[0]).unwrap(),
         unit_price_cents: number(parts[1]),
         return_buyback_price_cents: parts.get(2).map_or(0, |text| number(text)),
-        pause_buyback_price_cents: 0,
+        pause_buyback_price_cents: parts.get(3).map_or(0, |text| number(text)),
         option_premium_cents: 0,
     }
 }

@@ -1,7 +1,7 @@
 //! Outcomes and events as a table writes them.
 
 use berth::domain::command::UnitId;
-use berth::domain::event::Event;
+use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
 use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
 use berth::domain::window::Instant;
@@ -71,7 +71,7 @@ pub fn hold(hold: &Hold) -> String {
 fn facts(it: &Reservation) -> Vec<String> {
     let spans = it.intervals.iter().map(|part| format!("{}x{}", window(part.start, part.end), part.quantity));
     let units = it.units.ranges().iter().map(|(from, to)| format!("{from}-{}", to - 1));
-    vec![
+    let mut facts = vec![
         window(it.start_time, it.end_time),
         format!("x{}", it.quantity),
         format!("intervals={}", spans.collect::<Vec<_>>().join(",")),
@@ -81,20 +81,30 @@ fn facts(it: &Reservation) -> Vec<String> {
         format!("price={}", it.unit_price_cents),
         format!("back={}", it.return_buyback_price_cents),
         format!("total={}", it.total_price_cents),
-    ]
+    ];
+    facts.extend(it.paused_at.map(|at| format!("paused={}", show_instant(at))));
+    facts.extend(it.warned_end.map(|at| format!("warned={}", show_instant(at))));
+    facts.extend(it.name.as_ref().map(|name| format!("name={name}")));
+    facts.extend(it.tags.as_ref().map(|tags| format!("tags={}", tags.as_str())));
+    facts.extend(it.launch_specification.as_ref().map(|launch| format!("launch={}", launch.as_str())));
+    facts
 }
 
 pub fn window(start: Instant, end: Instant) -> String {
     format!("{}..{}", show_instant(start), show_instant(end))
 }
 
-/// `extended r1 v2 Pending Pending @12:00 +4[14:00..15:00]`.
+/// `extended r1 v2 Pending Pending @12:00 +4[14:00..15:00]`, and what it credits: for a pause also nothing.
 pub fn event(event: &Event, name: &str) -> String {
     let before = event.previous_status.map_or("-", |status| status.name());
     let (version, status) = (event.hold.version, event.hold.status.name());
     let at = show_instant(event.effective_at);
     let usage = event.usage.iter().map(|delta| format!(" {:+}[{}]", delta.units, window(delta.start, delta.end)));
-    format!("{} {name} v{version} {before} {status} @{at}{}", event.event_type.name(), usage.collect::<String>())
+    let Credits { return_cents, pause_cents } = event.credits;
+    let returned = return_cents.filter(|cents| *cents > 0).map(|cents| format!(" return={cents}"));
+    let paused = pause_cents.map(|cents| format!(" pause={cents}"));
+    let more: String = usage.chain(returned).chain(paused).collect();
+    format!("{} {name} v{version} {before} {status} @{at}{more}", event.event_type.name())
 }
 
 fn refusal(refusal: &Refusal) -> String {

@@ -126,6 +126,9 @@ pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, t
         start_time: from,
         end_time: to,
         quantity,
+        paused_at: None,
+        ending_soon_seconds: 0,
+        warned_end: None,
     };
     Hold { status, claim: Claim::Reservation(reservation), ..bare(id) }
 }

@@ -1,7 +1,7 @@
 //! Valid requests of every verb, and values of every type that is answered.
 
 use berth::domain::command::{Command, Query, Trace, UnitId};
-use berth::domain::event::{Event, EventType};
+use berth::domain::event::{Credits, Event, EventType};
 use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
 use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
 use berth::domain::look::{Look, Looked, Quoted};
@@ -84,6 +84,12 @@ pub const REQUESTS: &[(Verb, &str)] = &[
             "units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.10","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0"]}"#,
     ),
     (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Update, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Update,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","paused":true,"volumes":["v-2","v-1"],
+            "name":"again","tags":{}}"#,
+    ),
     (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
     (Verb::List, ""),
     (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
@@ -184,6 +190,9 @@ pub fn reservation() -> Hold {
             start_time: at(0),
             end_time: at(1800),
             quantity: 3,
+            paused_at: None,
+            ending_soon_seconds: 0,
+            warned_end: None,
         }),
     }
 }
@@ -279,12 +288,15 @@ pub fn events() -> Vec<Event> {
         trace: None,
         hold,
         usage: Vec::new(),
+        credits: Credits::default(),
     };
     let trace =
         Trace { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(), tracestate: None };
     let mut active = event(EventType::Active, reservation());
     (active.previous_status, active.actor, active.trace) = (Some(Status::Pending), Actor::parse("ann"), Some(trace));
-    vec![active, event(EventType::Ended, bare_reservation()), event(EventType::Active, lock())]
+    let mut reduced = event(EventType::Reduced, reservation());
+    reduced.credits = Credits { return_cents: Some(5), pause_cents: Some(0) };
+    vec![active, event(EventType::Ended, bare_reservation()), event(EventType::Active, lock()), reduced]
 }
 
 pub fn units(numbers: &[u32]) -> Vec<UnitId> {

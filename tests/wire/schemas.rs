@@ -127,6 +127,11 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Terminate, json!({"reservation_id": id, "quantity": 1, "reduce_capacity": false})),
         (Verb::Terminate, json!({"reservation_id": id, "reduce_capacity": true})),
         (Verb::Terminate, json!({"reservation_id": id, "units": ["x"], "reduce_capacity": true})),
+        (Verb::Update, json!({"paused": true})),
+        (Verb::Update, json!({"reservation_id": id, "paused": "true"})),
+        (Verb::Update, json!({"reservation_id": id, "volumes": [1]})),
+        (Verb::Update, json!({"reservation_id": id, "tags": []})),
+        (Verb::Update, json!({"reservation_id": id, "quantity": 1})),
         (Verb::List, json!({"limit": 0})),
         (Verb::List, json!({"status": "Waitlisted"})),
         (Verb::Availability, json!({"pool": "gpu"})),
@@ -165,7 +170,7 @@ fn every_reply_validates() {
         schemas.assert_valid(&format!("{}.reply.json", verb.name()), &parse(&encoded.body));
     };
     for hold in [reservation(), bare_reservation()] {
-        for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Get] {
+        for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Update, Verb::Get] {
             assert_reply(verb, reply::outcome(&Ok(Answer::Reservation(Box::new(hold.clone())))));
         }
         assert_reply(Verb::List, reply::reservations(std::slice::from_ref(&hold), true, true));

@@ -2,12 +2,14 @@
 
 use super::{Caller, Subject, answer, check, find_pool};
 use crate::domain::command::Extend;
-use crate::domain::event::EventType;
+use crate::domain::event::{Credits, EventType};
 use crate::domain::hold::{Reservation, Status};
 use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::pause;
 use crate::domain::price::cost_cents;
 use crate::domain::resource::Policy;
 use crate::domain::state::State;
+use crate::domain::tick::announce_late;
 use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval};
 
@@ -20,10 +22,16 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
     let Some((added, terms)) = check(usage, &subject, command)? else { return subject.unchanged() };
 
     let mut hold = subject.hold;
+    let mut credits = Credits::default();
     if let Some(reservation) = hold.reservation_mut() {
+        if terms.pause_buyback_price_cents != reservation.pause_buyback_price_cents {
+            credits.pause_cents = pause::settle_and_go_on(reservation, subject.now);
+        }
         lengthen(reservation, added, terms);
+        reservation.ending_soon_seconds = subject.pool.policy.ending_soon_seconds;
     }
-    answer(state.record(hold, EventType::Extended, subject.now, &caller.cause))
+    let hold = state.record_with(hold, EventType::Extended, subject.now, &caller.cause, credits);
+    answer(announce_late(state, hold, subject.now))
 }
 
 /// All that is checked of an extension, in order of precedence: what is added and on which terms; `None` where the end

@@ -3,7 +3,7 @@
 //!
 //! | file | verbs |
 //! |---|---|
-//! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
+//! | `reserve`, `confirm`, `extend`, `terminate`, `cancel`, `update` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
 //! | `pool_put` | the operator's |
 //! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
@@ -24,6 +24,7 @@ mod renew;
 mod reserve;
 mod terminate;
 mod unlock;
+mod update;
 
 use super::command::{Command, Request};
 use super::hold::{EndReason, Hold, Kind, Reservation, Status};
@@ -78,6 +79,7 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Extend(extend) => extend::decide(state, caller, extend),
         Command::Terminate(terminate) => terminate::decide(state, caller, terminate),
         Command::Cancel(cancel) => cancel::decide(state, caller, cancel),
+        Command::Update(update) => update::decide(state, caller, update),
         Command::Lock(lock) => lock::decide(state, caller, lock),
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),

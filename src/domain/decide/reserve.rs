@@ -9,7 +9,7 @@ use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::price::cost_cents;
 use crate::domain::resource::{Policy, Pool};
 use crate::domain::state::{PoolState, State};
-use crate::domain::tick::activated;
+use crate::domain::tick::{activated, announce_late};
 use crate::domain::window::{Instant, ceil, floor, later};
 
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> Outcome {
@@ -52,15 +52,17 @@ pub(super) fn check(known: &PoolState, now: Instant, command: &Reserve) -> Resul
     Ok(terms)
 }
 
-/// Records a reservation that stands now, and that it is active where its start has come.
+/// Records a reservation that stands now, that it is active where its start has come, and that its end is near where
+/// it is.
 pub(super) fn place(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant) -> Outcome {
     hold.status = Status::Pending;
     hold.expires_at = None;
     let placed = state.record(hold, EventType::Placed, now, &caller.cause);
-    match placed.due_at().is_some_and(|start_time| start_time <= now) {
-        true => answer(state.record(activated(placed), EventType::Active, now, &caller.cause)),
-        false => answer(placed),
-    }
+    let placed = match placed.moves_at().is_some_and(|start_time| start_time <= now) {
+        true => state.record(activated(placed), EventType::Active, now, &caller.cause),
+        false => placed,
+    };
+    answer(announce_late(state, placed, now))
 }
 
 fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, seconds: u32) -> Outcome {
@@ -143,5 +145,8 @@ fn reservation(pool: &Pool, command: &Reserve, terms: check::Terms) -> Option<Re
         unit_price_cents: terms.unit_price_cents,
         return_buyback_price_cents: terms.return_buyback_price_cents,
         pause_buyback_price_cents: terms.pause_buyback_price_cents,
+        paused_at: None,
+        ending_soon_seconds: pool.policy.ending_soon_seconds,
+        warned_end: None,
     })
 }

@@ -33,7 +33,10 @@ set
     resource = new.resource,
     resource_type = new.resource_type,
     release_token = new.release_token,
-    fencing_token = new.fencing_token
+    fencing_token = new.fencing_token,
+    paused_at = new.paused_at,
+    ending_soon_seconds = new.ending_soon_seconds,
+    warned_end = new.warned_end
 from {rows}
 cross join lateral (
     select present.ctid as place
