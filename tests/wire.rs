@@ -4,6 +4,8 @@
 
 #[path = "wire/bad.rs"]
 mod bad;
+#[path = "wire/dry_run.rs"]
+mod dry_run;
 #[path = "wire/good.rs"]
 mod good;
 #[path = "wire/properties.rs"]

@@ -21,6 +21,8 @@ pub struct Request {
     /// The W3C trace context that replies and events continue.
     pub trace: Option<Trace>,
     pub entropy: Entropy,
+    /// Decided like any other, and then taken back.
+    pub is_dry_run: bool,
     pub command: Command,
 }
 

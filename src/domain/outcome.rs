@@ -19,6 +19,8 @@ pub enum Answer {
     /// One for each command of the message, in its order.
     Several(Vec<Outcome>),
     Pool(Box<Pool>),
+    /// What it would be; nothing was changed.
+    DryRun(Box<Answer>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

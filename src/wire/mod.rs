@@ -19,6 +19,7 @@ pub mod reply;
 pub mod request;
 pub mod schema;
 mod schema_asyncapi;
+mod schema_dry_run;
 mod schema_reply;
 mod shape;
 mod shapes;

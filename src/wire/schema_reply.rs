@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schema_dry_run;
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -13,6 +14,7 @@ pub fn shared() -> impl Iterator<Item = (&'static str, Value)> {
     [
         ("error.json", error()),
         ("reservation.json", reservation(false)),
+        ("reservation_dry_run.json", schema_dry_run::reservation(reservation(false))),
         ("lock.json", lock()),
         ("pool.json", pool()),
         ("event.json", event()),
@@ -25,7 +27,8 @@ pub fn reply(verb: Verb) -> Value {
     let reservation = || json!({"$ref": "reservation.json"});
     let pool = || json!({"$ref": "pool.json"});
     let schema = match verb {
-        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Get => reservation(),
+        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel => schema_dry_run::or_dry_run(reservation()),
+        Verb::Get => reservation(),
         Verb::Terminate => closed(
             vec![
                 ("reservation", reservation()),
@@ -33,7 +36,7 @@ pub fn reply(verb: Verb) -> Value {
                 ("already_terminated", array(unit())),
                 ("credit_cents", integer(0)),
             ],
-            vec![],
+            vec![schema_dry_run::mark()],
         ),
         Verb::List => page(reservation()),
         Verb::Lock => one_or_many(lock_reply()),

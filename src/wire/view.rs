@@ -88,7 +88,8 @@ impl Serialize for UnitsOf<'_> {
 
 #[derive(Serialize)]
 pub struct ReservationView<'a, L: Serialize> {
-    reservation_id: Shown<HoldId>,
+    /// `null` where only a dry run made it: nobody can use the id.
+    reservation_id: Option<Shown<HoldId>>,
     tenant: &'a str,
     kind: &'static str,
     name: Option<&'a str>,
@@ -134,7 +135,7 @@ fn reservation_with<'a, L: Serialize>(
     launch_specification: fn(&'a Opaque) -> L,
 ) -> ReservationView<'a, L> {
     ReservationView {
-        reservation_id: Shown(hold.id),
+        reservation_id: (hold.version > 0).then_some(Shown(hold.id)),
         tenant: hold.tenant.as_str(),
         kind: hold.kind().name(),
         name: reservation.name.as_ref().map(|name| name.as_str()),

@@ -69,7 +69,7 @@ impl Intake {
             Ok(decoded) => decoded,
             Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal, headers.trace()).await,
         };
-        let Decoded { key, actor, not_after, trace, call } = decoded;
+        let Decoded { key, actor, not_after, trace, is_dry_run, call } = decoded;
         let (span, trace) = telemetry::request_span(trace.as_ref(), verb);
         match call {
             Call::Query(query) => {
@@ -87,9 +87,10 @@ impl Intake {
                 if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let receipt = key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
-                let request =
-                    Request { tenant: arrival.tenant, actor, not_after, trace, entropy: clock::entropy(), command };
+                let key = key.or(arrival.own_key).filter(|_| !is_dry_run);
+                let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
+                let (tenant, entropy) = (arrival.tenant, clock::entropy());
+                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }

@@ -65,6 +65,7 @@ impl Story {
         self.count += 1;
         let mut request = request(words.option("tenant").unwrap_or("acme"), self.count, command);
         request.not_after = words.option("not_after").map(parse::instant);
+        request.is_dry_run = words.has("dry");
         let (outcomes, changes) = self.world.batch(std::slice::from_ref(&request));
         self.name_holds(line, &request, &outcomes[0]);
         (Some(show::outcome(&outcomes[0])), self.events(&changes))

@@ -42,6 +42,7 @@ fn answer(answer: &Answer) -> String {
         Answer::Unlock(unlock) => unlock.status.name().to_owned(),
         Answer::Several(outcomes) => outcomes.iter().map(|item| outcome(item).text).collect::<Vec<_>>().join(" ; "),
         Answer::Pool(pool) => format!("pool v{}", pool.version),
+        Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be)),
     }
 }
 

@@ -90,6 +90,7 @@ pub fn request(tenant: &str, number: u64, command: Command) -> Request {
         not_after: None,
         trace: None,
         entropy: Entropy::new(entropy),
+        is_dry_run: false,
         command,
     }
 }

@@ -7,10 +7,12 @@
 //! | `lock`, `unlock`, `renew` | locks |
 //! | `pool_put` | the operator's |
 //! | `check` | what several of them check |
+//! | `dry_run` | any of them, taken back |
 
 mod cancel;
 mod check;
 mod confirm;
+mod dry_run;
 mod extend;
 mod lock;
 mod pool_put;
@@ -30,6 +32,13 @@ use super::window::Instant;
 
 /// Decides one request upon a state in which its lanes, holds and locks are loaded.
 pub fn decide(state: &mut State, request: &Request) -> Outcome {
+    match request.is_dry_run {
+        false => carry_out(state, request),
+        true => dry_run::decide(state, request),
+    }
+}
+
+fn carry_out(state: &mut State, request: &Request) -> Outcome {
     if let Some(not_after) = request.not_after
         && decided_at(state, request).is_some_and(|now| now > not_after)
     {
