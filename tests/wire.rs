@@ -8,6 +8,8 @@ mod bad;
 mod dry_run;
 #[path = "wire/good.rs"]
 mod good;
+#[path = "wire/offers.rs"]
+mod offers;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/replies.rs"]

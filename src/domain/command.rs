@@ -48,7 +48,7 @@ pub enum Command {
     PoolPut(PoolPut),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reserve {
     /// As asked for, or as found for `wanted_kind` before the lanes were locked; `None` where none was found.
     pub pool: Option<PoolName>,

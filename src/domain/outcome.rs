@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::command::UnitId;
+use super::counter::Instead;
 use super::hold::{Hold, Status};
 use super::resource::Pool;
 use super::window::Instant;
@@ -195,6 +196,7 @@ pub enum Refusal {
     },
     InsufficientCapacity {
         intervals: Vec<Shortfall>,
+        instead: Instead,
     },
     PriceAboveMax {
         unit_price_cents: i64,

@@ -13,6 +13,7 @@ pub mod event;
 mod headers;
 mod instant;
 mod json;
+mod offer;
 mod record;
 mod refusal;
 pub mod reply;

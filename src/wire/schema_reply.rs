@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::offer;
 use super::schema_dry_run;
 use super::verb::Verb;
 use crate::domain::event::EventType;
@@ -372,7 +373,10 @@ fn details() -> Vec<(&'static str, Value)> {
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
         (
             "insufficient_capacity",
-            closed(vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))], vec![]),
+            closed(
+                vec![("intervals", array(shortfall)), ("offers", offer::schema())],
+                vec![("latest_end_time", says(instant(), "Of an extension: the latest end that it would be granted."))],
+            ),
         ),
         ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),
         ("overloaded", closed(vec![("retry_after_ms", integer(0))], vec![])),

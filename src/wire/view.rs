@@ -38,6 +38,10 @@ impl Serialize for Carried<'_> {
     }
 }
 
+pub fn carried(opaque: &Opaque) -> Carried<'_> {
+    Carried(opaque)
+}
+
 /// A launch specification without what is not for every reader of events.
 pub struct Redacted<'a>(&'a Opaque);
 
@@ -61,12 +65,12 @@ struct Intervals<'a>(&'a [Interval]);
 
 impl Serialize for Intervals<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|interval| IntervalView {
-            start_time: Utc(interval.start),
-            end_time: Utc(interval.end),
-            quantity: interval.quantity,
-        }))
+        serializer.collect_seq(self.0.iter().map(interval))
     }
+}
+
+pub fn interval(interval: &Interval) -> IntervalView {
+    IntervalView { start_time: Utc(interval.start), end_time: Utc(interval.end), quantity: interval.quantity }
 }
 
 /// A unit's id.

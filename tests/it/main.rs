@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod observe;
+mod offers;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

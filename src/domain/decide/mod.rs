@@ -7,6 +7,7 @@
 //! | `lock`, `unlock`, `renew` | locks |
 //! | `pool_put` | the operator's |
 //! | `check` | what several of them check |
+//! | `offers` | what would fit in place of what does not |
 //! | `dry_run` | any of them, taken back |
 
 mod cancel;
@@ -15,6 +16,7 @@ mod confirm;
 mod dry_run;
 mod extend;
 mod lock;
+mod offers;
 mod pool_put;
 mod renew;
 mod reserve;

@@ -1,13 +1,13 @@
 //! `reserve`: units of a pool over one or several intervals, all of them or nothing.
 
-use super::{Caller, answer, check, find_pool};
+use super::{Caller, answer, check, find_pool, offers};
 use crate::domain::command::Reserve;
 use crate::domain::event::EventType;
 use crate::domain::hold::{Claim, Hold, Reservation, Status, Units};
 use crate::domain::id::{HoldId, Lane};
 use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::price::cost_cents;
-use crate::domain::resource::{Policy, Pool, QUANTITY_MAX};
+use crate::domain::resource::{Policy, Pool};
 use crate::domain::state::{PoolState, State};
 use crate::domain::tick::activated;
 use crate::domain::window::{Instant, ceil, floor, later};
@@ -16,14 +16,10 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let name = command.pool.as_ref().ok_or(Refusal::UnknownPool)?;
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
-    let PoolState { pool, usage } = find_pool(state, name)?;
-    check_kind(pool, command)?;
-    check_policy(&pool.policy, command)?;
-    let terms = check::terms(pool, command.price.offer_key.as_ref())?;
-    check_time(&pool.policy, now, command)?;
-    check::capacity(usage, &command.intervals)?;
-    check::price(&terms, &command.price)?;
+    let known = find_pool(state, name)?;
+    let terms = check(known, now, command).map_err(|refusal| offers::for_new(refusal, known, now, command))?;
 
+    let pool = &known.pool;
     let reservation = reservation(pool, command, terms).ok_or_else(no_interval)?;
     let hold = Hold {
         id: HoldId::mint(now, pool.lane(), &caller.entropy),
@@ -41,6 +37,19 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
         Some(seconds) => hold_for(state, caller, hold, now, seconds),
         None => place(state, caller, hold, now),
     }
+}
+
+/// All that is checked of a new reservation, in order of precedence; gives its terms. What has lapsed must have been
+/// taken out of the pool's use before.
+pub(super) fn check(known: &PoolState, now: Instant, command: &Reserve) -> Result<check::Terms, Refusal> {
+    let PoolState { pool, usage } = known;
+    check::kind(pool, command.wanted_kind.as_ref())?;
+    check_policy(&pool.policy, command)?;
+    let terms = check::terms(pool, command.price.offer_key.as_ref())?;
+    check_time(&pool.policy, now, command)?;
+    check::capacity(usage, &command.intervals)?;
+    check::price(&terms, &command.price)?;
+    Ok(terms)
 }
 
 /// Records a reservation that stands now, and that it is active where its start has come.
@@ -61,15 +70,7 @@ fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, se
     answer(state.record(hold, EventType::Held, now, &caller.cause))
 }
 
-/// A pool found by kind may have become another kind's since.
-fn check_kind(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
-    let is_of_kind = command.wanted_kind.as_ref().is_none_or(|wanted| {
-        pool.instance_type.as_ref() == Some(&wanted.instance_type) && pool.region.as_ref() == Some(&wanted.region)
-    });
-    is_of_kind.then_some(()).ok_or(Refusal::UnknownPool)
-}
-
-fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
+pub(super) fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
     check::enabled(policy)?;
     if command.intervals.is_empty() {
         return Err(no_interval());
@@ -82,7 +83,7 @@ fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
         check::alignment(policy, interval.start, || field(command, index, "start_time"))?;
         check::alignment(policy, interval.end, || field(command, index, "end_time"))?;
     }
-    let max = policy.quantity_max.unwrap_or(QUANTITY_MAX).min(QUANTITY_MAX);
+    let max = check::quantity_max(policy);
     for (index, interval) in command.intervals.iter().enumerate() {
         check::quantity(policy, interval.quantity, max, || field(command, index, "quantity"))?;
     }
@@ -90,11 +91,7 @@ fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
 }
 
 fn check_time(policy: &Policy, now: Instant, command: &Reserve) -> Result<(), Refusal> {
-    let grain = policy.grain_seconds;
-    let earliest_start = match policy.lead_time_seconds {
-        0 => floor(now, grain),
-        seconds => ceil(later(now, seconds), grain),
-    };
+    let earliest_start = earliest_start(policy, now);
     if command.intervals.iter().any(|interval| interval.start < earliest_start) {
         return Err(Refusal::LeadTimeViolation { earliest_start });
     }
@@ -102,6 +99,14 @@ fn check_time(policy: &Policy, now: Instant, command: &Reserve) -> Result<(), Re
         check::horizon(policy, now, interval.end, || field(command, index, "end_time"))?;
     }
     Ok(())
+}
+
+/// The first point of the grid at which something can start: without a lead time, that of the running grain.
+pub(super) fn earliest_start(policy: &Policy, now: Instant) -> Instant {
+    match policy.lead_time_seconds {
+        0 => floor(now, policy.grain_seconds),
+        seconds => ceil(later(now, seconds), policy.grain_seconds),
+    }
 }
 
 /// The name under which the client sent a field of an interval.
