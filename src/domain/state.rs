@@ -80,6 +80,7 @@ struct Known {
     is_changed: bool,
 }
 
+/// What a command changes here, a dry run takes back (`trial`): that has to know of every field.
 #[derive(Debug)]
 pub struct State {
     lanes: BTreeMap<Lane, LaneState>,

@@ -1,7 +1,7 @@
 //! Counter-offers: what would be granted in place of what does not fit. Each is checked by the very code that the
 //! request was refused by, and is only looked for once it was: what is granted pays nothing for it.
 
-use super::{Subject, extend, reserve};
+use super::{Subject, check, extend, reserve};
 use crate::domain::command::{Extend, Reserve};
 use crate::domain::counter::{CounterOffer, Instead, OFFERS_MAX, OfferReason};
 use crate::domain::outcome::{Refusal, Shortfall};
@@ -9,8 +9,6 @@ use crate::domain::resource::Policy;
 use crate::domain::state::PoolState;
 use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval, ceil, floor, later};
-
-use super::check;
 
 /// How often a later start is looked for before it is given up, beside twice for each interval. Each look is
 /// O(log n).
