@@ -8,7 +8,7 @@
 //! | `reserve r1 pool=gpu 13:00..14:00 x4 …` | asks for a reservation and calls it `r1` |
 //! | `confirm`, `extend`, `terminate`, `cancel` `r1 …`, `lock`, `unlock`, `renew` `name …` | the other verbs |
 //! | `… dry` | the same, only to see what would come of it |
-//! | `instead reserve … -> …` | what its refusal offers, in full and each granted when it is sent |
+//! | `instead reserve … -> …` | what its refusal offers, in full and each granted when it is sent; `siblings=a,b` are looked at |
 //! | `several lock a by=x as=c1 ; unlock a by=x token=c1` | lock commands of one message |
 //! | `tick`, `tick until=13:00` | the clock's batch |
 //! | `as_of r1`, `load gpu 13:00..14:00` | what a reader sees; the greatest load |

@@ -13,7 +13,7 @@ use super::dispatch::Dispatcher;
 use super::reader::Queries;
 use super::waiting::Waiting;
 use crate::clock;
-use crate::domain::command::{Command, Request, Trace};
+use crate::domain::command::{Command, Request, Siblings, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
@@ -90,7 +90,8 @@ impl Intake {
                 let key = key.or(arrival.own_key).filter(|_| !is_dry_run);
                 let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
                 let (tenant, entropy) = (arrival.tenant, clock::entropy());
-                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, command };
+                let siblings = Siblings::default();
+                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }
@@ -108,7 +109,7 @@ impl Intake {
     }
 
     async fn look_up_pool(&self, mut waiting: Box<Waiting>) {
-        match self.queries.find_pool(&mut waiting.request.command).await {
+        match self.queries.find_pool(&mut waiting.request).await {
             Ok(()) => self.dispatcher.command(waiting),
             Err(refusal) => {
                 let Waiting { verb, arrived, answerer, permit, request, .. } = *waiting;

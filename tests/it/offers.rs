@@ -1,5 +1,6 @@
 //! Counter-offers, sent as they are.
 
+use berth::domain::id::{Lane, PoolName};
 use serde_json::{Value, json};
 
 use crate::harness::{Berth, hours_from_now};
@@ -79,4 +80,39 @@ async fn a_refused_extension_is_granted_up_to_the_end_that_it_is_told() {
     assert_eq!(berth.ask("extend", extend(&details["latest_end_time"])).await.ok()["end_time"], hours[2]);
     let details = berth.ask("extend", extend(&json!(hours[3]))).await.refused("insufficient_capacity");
     assert_eq!(details["latest_end_time"], hours[2], "the present end");
+}
+
+/// Two workers, and three pools of a type, each in its lane: a hundred ask for the one, and ten get it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_the_same_type_is_offered_where_there_is_room() {
+    let berth = Berth::with_workers(2).await;
+    for (region, capacity) in [("eu", 10), ("ap", 3), ("us", 200)] {
+        let pool = format!("h100-{region}");
+        let body = json!({"pool": pool, "capacity": capacity, "instance_type": "h100", "region": region});
+        berth.admin("pool_put", body).await.ok();
+    }
+    let lane = |region: &str| Lane::of_pool(&PoolName::parse(&format!("h100-{region}")).unwrap());
+    assert!(lane("eu") != lane("us") && lane("us") != lane("ap") && lane("ap") != lane("eu"));
+    let (start, end) = (hours_from_now(1), hours_from_now(2));
+    let wanted = |region: &str, quantity: u32| json!({"instance_type": "h100", "region": region, "start_time": start, "end_time": end, "quantity": quantity});
+    let keys: Vec<String> = (0..100).map(|number| format!("order-{}", number / 2)).collect();
+    let asked = keys.iter().map(|key| berth.ask_with_key("reserve", key, wanted("eu", 1)));
+    let replies = futures::future::join_all(asked).await;
+    for pair in replies.chunks(2) {
+        assert_eq!(pair[0].bytes, pair[1].bytes, "one answer to a key");
+    }
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.code() == "insufficient_capacity").collect();
+    assert_eq!(refused.len(), 80, "ten keys have won, asked twice each");
+    for reply in &refused {
+        let offers = &reply.details()["offers"];
+        assert_eq!(reasons(offers), ["later_start", "other_pool"]);
+        assert_eq!(offers[1]["request"], wanted("ap", 1), "the first region that has room");
+    }
+    let details = berth.ask("reserve", wanted("eu", 4)).await.refused("insufficient_capacity");
+    let offered = details["offers"][1]["request"].clone();
+    assert_eq!(offered, wanted("us", 4));
+    assert_eq!(berth.ask("reserve", offered).await.ok()["pool"], "h100-us");
+    let by_name = json!({"pool": "h100-eu", "start_time": start, "end_time": end, "quantity": 1});
+    let details = berth.ask("reserve", by_name).await.refused("insufficient_capacity");
+    assert_eq!(reasons(&details["offers"]), ["later_start"], "who names a pool means it");
 }

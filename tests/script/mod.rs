@@ -5,7 +5,7 @@ mod show;
 
 use std::collections::BTreeMap;
 
-use berth::domain::command::{Command, Request};
+use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::hold::{Claim, Hold};
 use berth::domain::id::HoldId;
 use berth::domain::outcome::{Answer, Outcome, Refusal};
@@ -76,18 +76,20 @@ impl Story {
     fn instead(&mut self, line: &str) -> Shown {
         let words = Words::read(line);
         let tenant = words.option("tenant").unwrap_or("acme");
-        let outcome = self.dry_run(tenant, self.read(line, &words));
+        let mut asked = request(tenant, self.count + 1, self.read(line, &words));
+        let siblings = words.option("siblings").map(|names| names.split(',').map(parse::name).collect());
+        asked.siblings = Siblings { pools: siblings.unwrap_or_default(), are_locked: true };
+        let outcome = self.dry_run(asked);
         let Err(Refusal::InsufficientCapacity { instead, .. }) = outcome else { return show::outcome(&outcome) };
         for offer in &instead.offers {
-            let granted = self.dry_run(tenant, Command::Reserve(offer.request.clone()));
+            let granted = self.dry_run(request(tenant, self.count + 1, Command::Reserve(offer.request.clone())));
             assert!(granted.is_ok(), "{line}: {} is refused: {granted:?}", offer.reason.name());
         }
         Shown { text: show::instead(&instead), is_refusal: true }
     }
 
-    fn dry_run(&mut self, tenant: &str, command: Command) -> Outcome {
-        let request = Request { is_dry_run: true, ..request(tenant, self.count + 1, command) };
-        self.world.batch(&[request]).0.remove(0)
+    fn dry_run(&mut self, request: Request) -> Outcome {
+        self.world.batch(&[Request { is_dry_run: true, ..request }]).0.remove(0)
     }
 
     fn read(&self, line: &str, words: &Words) -> Command {

@@ -49,7 +49,8 @@ fn carry_out(state: &mut State, request: &Request) -> Outcome {
     match (&request.command, &request.tenant) {
         (Command::PoolPut(put), _) => pool_put::decide(state, put),
         (command, Some(tenant)) => {
-            let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
+            let (cause, siblings) = (Cause::request(request), request.locked_siblings());
+            let caller = Caller { tenant, cause, entropy: request.entropy, siblings };
             decide_for(state, &caller, command)
         }
         (_, None) => Err(Refusal::NotFound),
@@ -68,6 +69,7 @@ struct Caller<'a> {
     tenant: &'a Tenant,
     cause: Cause,
     entropy: Entropy,
+    siblings: &'a [PoolName],
 }
 
 impl Caller<'_> {

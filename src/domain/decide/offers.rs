@@ -1,12 +1,13 @@
 //! Counter-offers: what would be granted in place of what does not fit. Each is checked by the very code that the
 //! request was refused by, and is only looked for once it was: what is granted pays nothing for it.
 
-use super::{Subject, check, extend, reserve};
-use crate::domain::command::{Extend, Reserve};
+use super::{Caller, Subject, check, extend, reserve};
+use crate::domain::command::{Extend, InstanceKind, Reserve};
 use crate::domain::counter::{CounterOffer, Instead, OFFERS_MAX, OfferReason};
+use crate::domain::id::{Lane, PoolName};
 use crate::domain::outcome::{Refusal, Shortfall};
 use crate::domain::resource::Policy;
-use crate::domain::state::PoolState;
+use crate::domain::state::{PoolState, State};
 use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval, ceil, floor, later};
 
@@ -29,6 +30,27 @@ pub(super) fn for_new(refusal: Refusal, known: &PoolState, now: Instant, command
     ];
     let offers = searches.into_iter().flatten().take(OFFERS_MAX).collect();
     Refusal::InsufficientCapacity { intervals: shortfalls, instead: Instead { offers, ..instead } }
+}
+
+/// The refusal of a new reservation by kind, with the first pool of its type that has room for it as it is.
+pub(super) fn elsewhere(refusal: Refusal, state: &mut State, caller: &Caller, command: &Reserve) -> Refusal {
+    let Refusal::InsufficientCapacity { intervals, mut instead } = refusal else { return refusal };
+    if let Some(offer) = caller.siblings.iter().find_map(|sibling| other_pool(state, sibling, command)) {
+        instead.offers.truncate(OFFERS_MAX - 1);
+        instead.offers.push(offer);
+    }
+    Refusal::InsufficientCapacity { intervals, instead }
+}
+
+fn other_pool(state: &mut State, sibling: &PoolName, command: &Reserve) -> Option<CounterOffer> {
+    let now = state.now(Lane::of_pool(sibling))?;
+    state.lapse(sibling);
+    let known = state.pool(sibling)?;
+    let (wanted, region) = (command.wanted_kind.as_ref()?, known.pool.region.clone()?);
+    let wanted_kind = Some(InstanceKind { instance_type: wanted.instance_type.clone(), region });
+    let request = Reserve { pool: Some(sibling.clone()), wanted_kind, ..command.clone() };
+    let offer = CounterOffer { reason: OfferReason::OtherPool, request };
+    reserve::check(known, now, &offer.request).is_ok().then_some(offer)
 }
 
 /// The refusal of an extension, with the latest end that would be granted.
