@@ -1,6 +1,6 @@
 //! Counter-offers against all that could have been offered: each is granted when it is sent, and none that is nearer
 //! to what was asked for would have been.
-#![allow(clippy::unwrap_used, clippy::panic)] // tests may fail loudly, their helpers too
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may fail loudly
 
 #[allow(dead_code)] // others need more of it
 mod world;
