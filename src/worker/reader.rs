@@ -119,8 +119,8 @@ impl Queries {
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
     }
 
-    /// Fills in the pool of a reservation by kind, and its siblings. Where none is found the command is decided all the same: its key may
-    /// have an answer.
+    /// Fills in the pool of a reservation by kind, and its siblings. Where none is found the command is decided all the
+    /// same: its key may have an answer.
     pub async fn find_pool(&self, request: &mut Request) -> Result<(), Refusal> {
         if let Command::Reserve(reserve) = &mut request.command
             && let Some(kind) = &reserve.wanted_kind
