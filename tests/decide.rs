@@ -9,6 +9,8 @@
 //! | `latest gpu 13:00 x4`, `slots gpu 12:00..16:00`, `fits gpu 13:00..14:00 x4` | the modes of `availability` |
 //! | `find gpu,big 12:00..16:00 x4 for=3600 limit=3`, `extension r1`, `quote gpu 13:00..14:00 x4` | the other looks |
 //! | `confirm`, `extend`, `terminate`, `cancel`, `update` `r1 …`, `lock`, `unlock`, `renew` `name …` | the other verbs |
+//! | `… dry` | the same, only to see what would come of it |
+//! | `instead reserve … -> …` | what its refusal offers, in full and each granted when it is sent; `siblings=a,b` are looked at |
 //! | `several lock a by=x as=c1 ; unlock a by=x token=c1` | lock commands of one message |
 //! | `tick`, `tick until=13:00` | the clock's batch |
 //! | `as_of r1`, `load gpu 13:00..14:00` | what a reader sees; the greatest load |

@@ -5,10 +5,11 @@ mod minutes;
 mod ops;
 mod world;
 
-use berth::domain::command::Request;
+use berth::domain::command::{Command, Request};
 use berth::domain::decide::decide;
-use berth::domain::hold::Hold;
+use berth::domain::hold::{Hold, Units};
 use berth::domain::id::{HoldId, Lane};
+use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::resource::Capacity;
 use berth::domain::state::{Changes, Decided};
 use berth::domain::tick::as_of;
@@ -108,8 +109,63 @@ fn lapse(world: &mut World) {
     }
 }
 
+/// What a dry run of a command says that is answered so.
+fn dry(request: &Request, outcome: &Outcome) -> Outcome {
+    let mut answer = outcome.clone()?;
+    if let (Command::Reserve(_), Answer::Reservation(hold)) = (&request.command, &mut answer) {
+        hold.version = 0;
+        hold.reservation_mut().unwrap().units = Units::default();
+    }
+    Ok(Answer::DryRun(Box::new(answer)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_dry_run_says_what_would_be_and_leaves_no_trace_in_its_batch(
+        past in past(),
+        ops in prop::collection::vec((any::<bool>(), op()), 1..12),
+    ) {
+        let (mut with, mut numbering, now) = with_past(&past);
+        let (mut without, _, _) = with_past(&past);
+        let mut requests: Vec<Request> = Vec::new();
+        for (is_dry_run, op) in &ops {
+            // The randomness of a dry run is that of the next command too, so that whatever it leaves is in the way.
+            let request = match is_dry_run {
+                true => Request { is_dry_run: true, ..numbering.clone().request(op, second(now)) },
+                false => numbering.request(op, second(now)),
+            };
+            requests.push(request);
+        }
+        let real: Vec<Request> = requests.iter().filter(|request| !request.is_dry_run).cloned().collect();
+        let (outcomes, changes) = with.batch(&requests);
+        let (expected, expected_changes) = without.batch(&real);
+        for (index, (request, outcome)) in requests.iter().zip(&outcomes).enumerate().filter(|(_, (it, _))| it.is_dry_run) {
+            let before = requests[..index].iter().filter(|request| !request.is_dry_run).cloned();
+            let alone: Vec<Request> = before.chain([Request { is_dry_run: false, ..request.clone() }]).collect();
+            let (mut world, _, _) = with_past(&past);
+            let would_be = world.batch(&alone).0.pop().unwrap();
+            prop_assert_eq!(outcome, &dry(request, &would_be));
+        }
+        let of_real: Vec<&Outcome> =
+            requests.iter().zip(&outcomes).filter(|(request, _)| !request.is_dry_run).map(|(_, outcome)| outcome).collect();
+        prop_assert_eq!(of_real, expected.iter().collect::<Vec<_>>());
+        prop_assert_eq!(&changes.events, &expected_changes.events);
+        prop_assert_eq!((&changes.inserted, &changes.updated), (&expected_changes.inserted, &expected_changes.updated));
+        prop_assert_eq!(&changes.pools, &expected_changes.pools);
+        for lane in Lane::all() {
+            let (is, was) = (with.lanes[&lane].head, without.lanes[&lane].head);
+            prop_assert_eq!(is, was, "no sequence number and no fence is drawn");
+        }
+        for world in [&mut with, &mut without] {
+            lapse(world);
+        }
+        prop_assert_eq!(loads(&with), loads(&without));
+        prop_assert_eq!(&with.holds, &without.holds);
+        let next = numbering.request(&Op::Reserve { pool: 0, starts_in: 1, parts: vec![(0, 8, 3)], hold_seconds: Some(60) }, second(now));
+        prop_assert_eq!(with.batch(std::slice::from_ref(&next)), without.batch(&[next]));
+    }
 
     #[test]
     fn a_batch_equals_its_commands_decided_one_by_one(past in past(), ops in prop::collection::vec(op(), 1..12)) {
@@ -147,6 +203,8 @@ proptest! {
         let heads: Vec<_> = world.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
         let mut lost = numbering.clone();
         let mut requests: Vec<Request> = ops.iter().map(|op| lost.request(op, second(now))).collect();
+        requests.push(request("acme", 2_000_000, put(7, 3)));
+        requests.iter_mut().skip(1).step_by(3).for_each(|request| request.is_dry_run = true);
         requests.push(request("acme", 2_000_000, put(7, 3)));
         let mut state = world.open(&requests, &[]);
         for request in &requests {

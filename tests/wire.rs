@@ -4,10 +4,14 @@
 
 #[path = "wire/bad.rs"]
 mod bad;
+#[path = "wire/dry_run.rs"]
+mod dry_run;
 #[path = "wire/good.rs"]
 mod good;
 #[path = "wire/looks.rs"]
 mod looks;
+#[path = "wire/offers.rs"]
+mod offers;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/replies.rs"]

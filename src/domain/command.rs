@@ -22,7 +22,18 @@ pub struct Request {
     /// The W3C trace context that replies and events continue.
     pub trace: Option<Trace>,
     pub entropy: Entropy,
+    /// Decided like any other, and then taken back.
+    pub is_dry_run: bool,
+    pub siblings: Siblings,
     pub command: Command,
+}
+
+/// For a reservation by kind: the pools of its type elsewhere, which a refusal may offer. Their lanes are only locked
+/// when the pool that was asked for has none to give: what is granted does not wait for them.
+#[derive(Clone, Debug, Default)]
+pub struct Siblings {
+    pub pools: Vec<PoolName>,
+    pub are_locked: bool,
 }
 
 /// A W3C trace context, checked by `wire`.
@@ -50,7 +61,7 @@ pub enum Command {
     Look(Look),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reserve {
     /// As asked for, or as found for `wanted_kind` before the lanes were locked; `None` where none was found.
     pub pool: Option<PoolName>,
@@ -182,7 +193,10 @@ impl Request {
     pub fn lanes(&self) -> LaneSet {
         match &self.command {
             // Without a pool it is refused; some lane is locked all the same, for its time.
-            Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
+            Command::Reserve(reserve) => {
+                let own = reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool);
+                self.locked_siblings().iter().map(Lane::of_pool).chain([own]).collect()
+            }
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
             Command::Look(look) => look.lanes(),
             command => {
@@ -191,6 +205,11 @@ impl Request {
                 lanes
             }
         }
+    }
+
+    /// The siblings that can be looked at.
+    pub fn locked_siblings(&self) -> &[PoolName] {
+        if self.siblings.are_locked { &self.siblings.pools } else { &[] }
     }
 
     /// The locks that have to be loaded to decide it, in the order in which they are named.

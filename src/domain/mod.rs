@@ -2,6 +2,7 @@
 //! ordered maps only, so that the same batch decided twice gives the same bytes.
 
 pub mod command;
+pub mod counter;
 pub mod decide;
 mod ending_soon;
 pub mod event;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::command::UnitId;
+use super::counter::Instead;
 use super::hold::{Hold, Status};
 use super::look::Looked;
 use super::resource::Pool;
@@ -21,6 +22,8 @@ pub enum Answer {
     Several(Vec<Outcome>),
     Pool(Box<Pool>),
     Looked(Box<Looked>),
+    /// What it would be; nothing was changed.
+    DryRun(Box<Answer>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -195,6 +198,7 @@ pub enum Refusal {
     },
     InsufficientCapacity {
         intervals: Vec<Shortfall>,
+        instead: Instead,
     },
     PriceAboveMax {
         unit_price_cents: i64,

@@ -1,10 +1,13 @@
 //! What a batch decides upon: the locked lanes with their pools, the holds that its commands name, and what has
 //! changed so far. Commands see the changes of those before them; nothing is visible outside before the commit.
 
+mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
+use self::trial::Trial;
 use super::command::{Request, Trace};
 use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
@@ -70,13 +73,14 @@ pub struct Changes {
     pub heads: BTreeMap<Lane, Head>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     hold: Hold,
     is_stored: bool,
     is_changed: bool,
 }
 
+/// What a command changes here, a dry run takes back (`trial`): that has to know of every field.
 #[derive(Debug)]
 pub struct State {
     lanes: BTreeMap<Lane, LaneState>,
@@ -85,6 +89,8 @@ pub struct State {
     changed_pools: BTreeSet<PoolName>,
     events: Vec<Event>,
     rollback: Rollback,
+    /// While a dry run is decided: what it has changed.
+    trial: Option<Trial>,
 }
 
 impl State {
@@ -96,6 +102,7 @@ impl State {
             changed_pools: BTreeSet::new(),
             events: Vec::new(),
             rollback: Rollback::default(),
+            trial: None,
         }
     }
 
@@ -212,6 +219,7 @@ impl State {
     }
 
     fn remember(&mut self, hold: Hold) {
+        self.note_for_trial(&hold);
         if let Some(name) = hold.lock_name() {
             if !hold.status.is_terminal() {
                 self.lock_holders.insert(name, hold.id);

@@ -15,6 +15,9 @@ use crate::domain::id::{HoldId, Label, Lane, PoolName, ReceiptId, Tenant};
 use crate::domain::resource::{LockName, Pool};
 use crate::domain::window::Instant;
 
+/// Most pools of a type that one is looked up with: each is one more lane where they have to be looked at.
+const SIBLINGS_MAX: i64 = 4;
+
 /// Reads over a pool of connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -114,14 +117,22 @@ impl Reader {
         Ok((pools.map_err(StoreError::of("read the row of a pool"))?, has_more))
     }
 
-    /// The pool of a kind; the pair is unique.
-    pub async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, StoreError> {
-        let query =
-            sqlx::query(sql::FIND_POOL_OF_KIND.clone()).bind(kind.instance_type.as_str()).bind(kind.region.as_str());
-        let row =
-            query.fetch_optional(self.database.pool()).await.map_err(StoreError::of("find the pool of a kind"))?;
-        let name = |row| parsed(row, "name", PoolName::parse);
-        row.as_ref().map(name).transpose().map_err(StoreError::of("read the row of a pool"))
+    /// The pool of a kind, the pair being unique; and the first that are enabled of those of its type elsewhere.
+    pub async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), StoreError> {
+        let query = sqlx::query(sql::FIND_POOL_OF_KIND.clone())
+            .bind(kind.instance_type.as_str())
+            .bind(kind.region.as_str())
+            .bind(SIBLINGS_MAX);
+        let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of("find the pool of a kind"))?;
+        let (mut own, mut siblings) = (None, Vec::new());
+        for row in &rows {
+            let name = parsed(row, "name", PoolName::parse).map_err(StoreError::of("read the row of a pool"))?;
+            match get(row, "is_own").map_err(StoreError::of("read the row of a pool"))? {
+                true => own = Some(name),
+                false => siblings.push(name),
+            }
+        }
+        Ok((own, siblings))
     }
 
     /// For each lane that has one, the earliest instant at which something is due, and the time.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::instant::Utc;
+use super::offer::{self, OfferView};
 use super::view::Shown;
 use crate::domain::outcome::{Refusal, Shortfall};
 
@@ -45,8 +46,9 @@ enum Details<'a> {
     },
     Capacity {
         intervals: Vec<ShortfallView>,
-        /// Requests that would fit; none are worked out yet.
-        offers: [(); 0],
+        offers: Vec<OfferView>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        latest_end_time: Option<Utc>,
     },
     Price {
         unit_price_cents: i64,
@@ -90,9 +92,11 @@ fn details(refusal: &Refusal) -> Details<'_> {
         Refusal::LeadTimeViolation { earliest_start } => {
             Details::LeadTime { earliest_start_time: Utc(*earliest_start) }
         }
-        Refusal::InsufficientCapacity { intervals } => {
-            Details::Capacity { intervals: intervals.iter().map(shortfall).collect(), offers: [] }
-        }
+        Refusal::InsufficientCapacity { intervals, instead } => Details::Capacity {
+            intervals: intervals.iter().map(shortfall).collect(),
+            offers: offer::views(&instead.offers),
+            latest_end_time: instead.latest_end.map(Utc),
+        },
         Refusal::PriceAboveMax { unit_price_cents } => Details::Price { unit_price_cents: *unit_price_cents },
         Refusal::Overloaded { retry_after_ms } => Details::Overload { retry_after_ms: *retry_after_ms },
         Refusal::InvalidJson

@@ -32,6 +32,7 @@ impl Encoded {
 /// What a command is answered with. A refusal within `Several` stands in its place, without error headers.
 pub fn outcome(outcome: &Outcome) -> Encoded {
     match outcome {
+        Ok(Answer::DryRun(answer)) => Encoded::answer(&DryRunView { answer: answer_view(answer), dry_run: true }),
         Ok(answer) => Encoded::answer(&answer_view(answer)),
         Err(refused) => refusal(refused),
     }
@@ -141,6 +142,14 @@ enum AnswerView<'a> {
     Refused(ErrorView<'a>),
 }
 
+/// The answer that it would be, marked.
+#[derive(Serialize)]
+struct DryRunView<'a> {
+    #[serde(flatten)]
+    answer: AnswerView<'a>,
+    dry_run: bool,
+}
+
 fn answer_view(answer: &Answer) -> AnswerView<'_> {
     match answer {
         Answer::Reservation(hold) => AnswerView::Reservation(reservation_view(hold).map(Box::new)),
@@ -150,6 +159,7 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
         Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
+        Answer::DryRun(answer) => answer_view(answer), // only a whole message is one
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }
 }

@@ -5,6 +5,8 @@ mod look;
 
 use serde_json::{Map, Value, json};
 
+use super::offer;
+use super::schema_dry_run;
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -15,6 +17,7 @@ pub fn shared() -> impl Iterator<Item = (&'static str, Value)> {
     [
         ("error.json", error()),
         ("reservation.json", reservation(false)),
+        ("reservation_dry_run.json", schema_dry_run::reservation(reservation(false))),
         ("lock.json", lock()),
         ("pool.json", pool()),
         ("event.json", event()),
@@ -27,7 +30,10 @@ pub fn reply(verb: Verb) -> Value {
     let reservation = || json!({"$ref": "reservation.json"});
     let pool = || json!({"$ref": "pool.json"});
     let schema = match verb {
-        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Update | Verb::Get => reservation(),
+        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Update => {
+            schema_dry_run::or_dry_run(reservation())
+        }
+        Verb::Get => reservation(),
         Verb::Terminate => closed(
             vec![
                 ("reservation", reservation()),
@@ -35,7 +41,7 @@ pub fn reply(verb: Verb) -> Value {
                 ("already_terminated", array(unit())),
                 ("credit_cents", integer(0)),
             ],
-            vec![],
+            vec![schema_dry_run::mark()],
         ),
         Verb::List => page(reservation()),
         Verb::Availability => look::availability(),
@@ -379,7 +385,10 @@ fn details() -> Vec<(&'static str, Value)> {
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
         (
             "insufficient_capacity",
-            closed(vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))], vec![]),
+            closed(
+                vec![("intervals", array(shortfall)), ("offers", offer::schema())],
+                vec![("latest_end_time", says(instant(), "Of an extension: the latest end that it would be granted."))],
+            ),
         ),
         ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),
         ("overloaded", closed(vec![("retry_after_ms", integer(0))], vec![])),

@@ -143,7 +143,15 @@ static LAUNCH_SPECIFICATION: [Field; 6] = [
     optional("memory_gb", integer(0, HARDWARE_MAX), "Memory, GB."),
 ];
 
-static RESERVE: [Field; 13] = [
+/// Of every command that changes a reservation.
+pub const DRY_RUN: Field = Field {
+    name: "dry_run",
+    kind: Kind::Boolean,
+    presence: Presence::Default(Constant::Boolean(false)),
+    about: "Answer what would come of it, and change nothing; any key is ignored.",
+};
+
+static RESERVE: [Field; 14] = [
     optional("pool", POOL, "The pool to reserve from; or instance_type and region."),
     optional("instance_type", LABEL, "With region: names the pool in its place."),
     optional("region", LABEL, "With instance_type: names the pool in its place."),
@@ -160,22 +168,24 @@ static RESERVE: [Field; 13] = [
     optional("launch_specification", Kind::Object(&LAUNCH_SPECIFICATION), "Carried along, never read."),
     optional("price_specification", Kind::Object(&PRICE_OF_NEW), "The offer, and the most that it may cost."),
     optional("hold_seconds", integer(1, HOLD_SECONDS_MAX), "Hold only: confirm it within so many seconds."),
+    DRY_RUN,
     TENANT,
 ];
 
 const RESERVATION_ID: Field = required("reservation_id", Kind::Id, "The reservation.");
 
-static CONFIRM: [Field; 3] =
-    [RESERVATION_ID, optional("quantity", QUANTITY, "Keep only so many units; absent: all."), TENANT];
+static CONFIRM: [Field; 4] =
+    [RESERVATION_ID, optional("quantity", QUANTITY, "Keep only so many units; absent: all."), DRY_RUN, TENANT];
 
-static EXTEND: [Field; 4] = [
+static EXTEND: [Field; 5] = [
     RESERVATION_ID,
     required("end_time", Kind::Instant, "The new end."),
     optional("price_specification", Kind::Object(&PRICE_OF_EXTENSION), "The offer, and the most that it may cost."),
+    DRY_RUN,
     TENANT,
 ];
 
-static TERMINATE: [Field; 5] = [
+static TERMINATE: [Field; 6] = [
     RESERVATION_ID,
     optional(
         "units",
@@ -184,17 +194,20 @@ static TERMINATE: [Field; 5] = [
     ),
     optional("quantity", QUANTITY, "Give back so many units; with reduce_capacity. Absent as units: all of it ends."),
     optional("reduce_capacity", Kind::Boolean, "Must be true with units or quantity, and absent otherwise."),
+    DRY_RUN,
     TENANT,
 ];
 
-static UPDATE: [Field; 6] = [
+static UPDATE: [Field; 7] = [
     RESERVATION_ID,
     optional("paused", Kind::Boolean, "Pause it, or resume it."),
     optional("volumes", list(&LABEL, 0, LAUNCH_ITEMS_MAX), "Ids of volumes, in place of all those before."),
     optional("name", LABEL, "A name of free choice."),
     optional("tags", TAGS, "Labels of free choice, in place of all those before."),
+    DRY_RUN,
     TENANT,
 ];
+static CANCEL: [Field; 3] = [RESERVATION_ID, DRY_RUN, TENANT];
 
 static BY_ID: [Field; 2] = [RESERVATION_ID, TENANT];
 
@@ -335,7 +348,8 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::Extend => &EXTEND,
         Verb::Terminate => &TERMINATE,
         Verb::Update => &UPDATE,
-        Verb::Cancel | Verb::Get => &BY_ID,
+        Verb::Cancel => &CANCEL,
+        Verb::Get => &BY_ID,
         Verb::List => &LIST,
         Verb::Availability => &look::AVAILABILITY,
         Verb::Find => &look::FIND,

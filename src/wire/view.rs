@@ -38,6 +38,10 @@ impl Serialize for Carried<'_> {
     }
 }
 
+pub fn carried(opaque: &Opaque) -> Carried<'_> {
+    Carried(opaque)
+}
+
 /// A launch specification without what is not for every reader of events.
 pub struct Redacted<'a>(&'a Opaque);
 
@@ -61,12 +65,12 @@ struct Intervals<'a>(&'a [Interval]);
 
 impl Serialize for Intervals<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|interval| IntervalView {
-            start_time: Utc(interval.start),
-            end_time: Utc(interval.end),
-            quantity: interval.quantity,
-        }))
+        serializer.collect_seq(self.0.iter().map(interval))
     }
+}
+
+pub fn interval(interval: &Interval) -> IntervalView {
+    IntervalView { start_time: Utc(interval.start), end_time: Utc(interval.end), quantity: interval.quantity }
 }
 
 /// A unit's id.
@@ -88,7 +92,8 @@ impl Serialize for UnitsOf<'_> {
 
 #[derive(Serialize)]
 pub struct ReservationView<'a, L: Serialize> {
-    reservation_id: Shown<HoldId>,
+    /// `null` where only a dry run made it: nobody can use the id.
+    reservation_id: Option<Shown<HoldId>>,
     tenant: &'a str,
     kind: &'static str,
     name: Option<&'a str>,
@@ -134,7 +139,7 @@ fn reservation_with<'a, L: Serialize>(
     launch_specification: fn(&'a Opaque) -> L,
 ) -> ReservationView<'a, L> {
     ReservationView {
-        reservation_id: Shown(hold.id),
+        reservation_id: (hold.version > 0).then_some(Shown(hold.id)),
         tenant: hold.tenant.as_str(),
         kind: hold.kind().name(),
         name: reservation.name.as_ref().map(|name| name.as_str()),

@@ -371,14 +371,17 @@ impl Decider {
 
     /// Lets the answers go, beside the next batch.
     fn answer(&self, commands: Vec<Box<Waiting>>, replies: Vec<Reply>) {
-        for (waiting, reply) in commands.iter().zip(&replies) {
+        let (put_off, decided): (Vec<_>, Vec<_>) =
+            commands.into_iter().zip(replies).partition(|(_, reply)| reply.is_put_off());
+        put_off.into_iter().for_each(|(waiting, _)| self.shared.dispatcher.put_off(waiting));
+        for (waiting, reply) in &decided {
             if let Some(receipt) = waiting.receipt {
                 self.shared.dispatcher.decided(receipt, reply.is_stored);
             }
         }
         let metrics = self.shared.metrics.clone();
         let (durable, direct): (Vec<_>, Vec<_>) =
-            commands.into_iter().zip(replies).partition(|(waiting, _)| waiting.answerer.is_durable());
+            decided.into_iter().partition(|(waiting, _)| waiting.answerer.is_durable());
         tokio::spawn(async move {
             for (waiting, reply) in direct {
                 send(waiting, reply, &metrics).await;

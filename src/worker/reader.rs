@@ -1,6 +1,6 @@
 //! Reads: no lane is locked, nothing is written. What is due is applied to what was read before it is shown.
 
-use crate::domain::command::{Check, Command, InstanceKind, List, Page, Query, SortBy};
+use crate::domain::command::{Check, InstanceKind, List, Page, Query, Request, SortBy};
 use crate::domain::hold::{Hold, Kind};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
@@ -125,16 +125,16 @@ impl Queries {
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::open_pools)))
     }
 
-    /// Fills in the pool of what was asked for by kind. Where none is found the command is decided all the same: its key may
-    /// have an answer.
-    pub async fn find_pool(&self, command: &mut Command) -> Result<(), Refusal> {
-        if let Some((kind, pool)) = command.wanted_kind() {
-            *pool = self.pool_of_kind(kind).await?;
+    /// Fills in the pool of what was asked for by kind, and its siblings. Where none is found the command is decided all
+    /// the same: its key may have an answer.
+    pub async fn find_pool(&self, request: &mut Request) -> Result<(), Refusal> {
+        if let Some((kind, pool)) = request.command.wanted_kind() {
+            (*pool, request.siblings.pools) = self.pool_of_kind(kind).await?;
         }
         Ok(())
     }
 
-    async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, Refusal> {
+    async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), Refusal> {
         self.reader.pool_of_kind(kind).await.map_err(|error| {
             tracing::warn!(%error, cause = %error.source, "could not look up a pool");
             self.refusal_of(&error)

@@ -5,6 +5,7 @@
 mod bad_input;
 mod checker;
 mod crashes;
+mod dry_run;
 mod harness;
 mod idempotency;
 mod lifecycle;
@@ -12,6 +13,7 @@ mod limits;
 mod locks;
 mod looks;
 mod observe;
+mod offers;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

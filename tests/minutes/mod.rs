@@ -95,7 +95,7 @@ impl Minutes {
     pub fn check(&mut self, command: &Command, made: Option<&HoldId>, outcome: &Outcome, now: i64) {
         match (command, outcome) {
             (Command::Reserve(reserve), outcome) => self.check_reserve(reserve, *made.unwrap(), outcome, now),
-            (Command::Extend(extend), Err(Refusal::InsufficientCapacity { intervals })) => {
+            (Command::Extend(extend), Err(Refusal::InsufficientCapacity { intervals, .. })) => {
                 let missing = intervals[0];
                 assert_eq!((missing.end, intervals.len()), (extend.end_time, 1));
                 let free = self.free(&self.booked[&extend.id].pool, missing.start, missing.end, now);
@@ -155,7 +155,8 @@ impl Minutes {
         };
         let missing: Vec<Shortfall> = reserve.intervals.iter().filter_map(missing).collect();
         if !missing.is_empty() {
-            assert_eq!(*outcome, Err(Refusal::InsufficientCapacity { intervals: missing }));
+            let Err(Refusal::InsufficientCapacity { intervals, .. }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(*intervals, missing);
             return;
         }
         assert!(outcome.is_ok(), "{outcome:?}");

@@ -34,6 +34,10 @@ impl Words {
         self.words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
+    pub fn has(&self, flag: &str) -> bool {
+        self.words.iter().any(|word| word == flag)
+    }
+
     pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.option(key).map(|text| number(text))
     }

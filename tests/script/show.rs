@@ -1,10 +1,11 @@
 //! Outcomes and events as a table writes them.
 
 use berth::domain::command::UnitId;
+use berth::domain::counter::{CounterOffer, Instead};
 use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
 use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
-use berth::domain::window::Instant;
+use berth::domain::window::{Instant, Interval};
 
 use super::parse::show_instant;
 
@@ -43,6 +44,7 @@ fn answer(answer: &Answer) -> String {
         Answer::Several(outcomes) => outcomes.iter().map(|item| outcome(item).text).collect::<Vec<_>>().join(" ; "),
         Answer::Pool(pool) => format!("pool v{}", pool.version),
         Answer::Looked(looked) => super::look::show(looked),
+        Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be)),
     }
 }
 
@@ -107,6 +109,19 @@ pub fn event(event: &Event, name: &str) -> String {
     format!("{} {name} v{version} {before} {status} @{at}{more}", event.event_type.name())
 }
 
+/// `later_start gpu 14:00..15:00x8 ; shorter gpu 13:00..13:30x8`, `until 14:30`, or `nothing`.
+pub fn instead(instead: &Instead) -> String {
+    let span = |it: &Interval| format!("{}x{}", window(it.start, it.end), it.quantity);
+    let offer = |it: &CounterOffer| {
+        let pool = it.request.pool.as_ref().map_or("-", |pool| pool.as_str());
+        let spans: Vec<String> = it.request.intervals.iter().map(span).collect();
+        format!("{} {pool} {}", it.reason.name(), spans.join(","))
+    };
+    let offers = instead.offers.iter().map(offer);
+    let all: Vec<String> = offers.chain(instead.latest_end.map(|end| format!("until {}", show_instant(end)))).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(" ; ") }
+}
+
 fn refusal(refusal: &Refusal) -> String {
     let code = refusal.code();
     match refusal {
@@ -117,7 +132,7 @@ fn refusal(refusal: &Refusal) -> String {
         }
         Refusal::LeadTimeViolation { earliest_start } => format!("{code} {}", show_instant(*earliest_start)),
         Refusal::PriceAboveMax { unit_price_cents } => format!("{code} {unit_price_cents}"),
-        Refusal::InsufficientCapacity { intervals } => {
+        Refusal::InsufficientCapacity { intervals, .. } => {
             let one =
                 |it: &Shortfall| format!("{} asked {} free {}", window(it.start, it.end), it.requested, it.available);
             format!("{code} {}", intervals.iter().map(one).collect::<Vec<_>>().join(", "))

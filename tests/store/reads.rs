@@ -195,8 +195,8 @@ async fn pools_are_listed_by_name_and_found_by_kind() {
     assert_eq!(page(2, Some("b")).await, ("c".to_owned(), false));
     assert_eq!(page(3, None).await, ("abc".to_owned(), false));
     let kind = |region| InstanceKind { instance_type: label("h100"), region: label(region) };
-    assert_eq!(reader.pool_of_kind(&kind("eu")).await.unwrap(), Some(pool_name("c")));
-    assert_eq!(reader.pool_of_kind(&kind("us")).await.unwrap(), None);
+    assert_eq!(reader.pool_of_kind(&kind("eu")).await.unwrap(), (Some(pool_name("c")), Vec::new()));
+    assert_eq!(reader.pool_of_kind(&kind("us")).await.unwrap(), (None, vec![pool_name("c")]));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Valid requests of every verb, and values of every type that is answered.
 
 use berth::domain::command::{Command, Query, Trace, UnitId};
+use berth::domain::counter::{CounterOffer, Instead, OfferReason};
 use berth::domain::event::{Credits, Event, EventType};
 use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
 use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
@@ -84,6 +85,7 @@ pub const REQUESTS: &[(Verb, &str)] = &[
             "units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.10","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0"]}"#,
     ),
     (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","dry_run":true}"#),
     (Verb::Update, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
     (
         Verb::Update,
@@ -303,6 +305,16 @@ pub fn units(numbers: &[u32]) -> Vec<UnitId> {
     numbers.iter().map(|number| UnitId { hold: hold_id(), number: *number }).collect()
 }
 
+/// A latest end, and an offer for each sample of a reservation.
+pub fn instead() -> Instead {
+    let reserves = REQUESTS.iter().filter(|(verb, _)| *verb == Verb::Reserve);
+    let offers = reserves.zip([OfferReason::LaterStart, OfferReason::Shorter]).map(|((verb, body), reason)| {
+        let Command::Reserve(request) = command(*verb, body).0 else { panic!() };
+        CounterOffer { reason, request }
+    });
+    Instead { offers: offers.collect(), latest_end: Some(at(1800)) }
+}
+
 /// Every kind of refusal.
 pub fn refusals() -> Vec<Refusal> {
     let shortfall = Shortfall { start: at(0), end: at(900), requested: 4, available: 1 };
@@ -326,7 +338,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::InvalidState { status: Status::Ended, allowed: vec![Status::Active, Status::Paused] },
         Refusal::HoldExpired,
         Refusal::LeadTimeViolation { earliest_start: at(0) },
-        Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall] },
+        Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall], instead: instead() },
         Refusal::PriceAboveMax { unit_price_cents: 9 },
         Refusal::Overloaded { retry_after_ms: 50 },
         Refusal::Unavailable,

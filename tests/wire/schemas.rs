@@ -205,6 +205,22 @@ fn every_reply_validates() {
 }
 
 #[test]
+fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
+    let schemas = Schemas::new();
+    let body = |answer| parse(&reply::outcome(&Ok(Answer::DryRun(Box::new(answer)))).body);
+    let (mut unborn, changed) = (reservation(), reservation());
+    unborn.version = 0;
+    for (verb, hold) in [(Verb::Reserve, &unborn), (Verb::Confirm, &changed), (Verb::Extend, &changed)] {
+        let body = body(Answer::Reservation(Box::new(hold.clone())));
+        schemas.assert_valid(&format!("{}.reply.json", verb.name()), &body);
+        assert!(!schemas.is_valid("reservation.json", &body) && !schemas.is_valid("get.reply.json", &body));
+    }
+    schemas.assert_valid("terminate.reply.json", &body(terminated()));
+    let unmarked = parse(&reply::outcome(&Ok(Answer::Reservation(Box::new(unborn)))).body);
+    assert!(!schemas.is_valid("reserve.reply.json", &unmarked), "only a dry run has no id");
+}
+
+#[test]
 fn every_refusal_validates_and_every_code_is_one() {
     let schemas = Schemas::new();
     let mut codes = Vec::new();

@@ -1,6 +1,7 @@
 //! What several verbs check, each with the refusal that it leads to.
 
 use crate::domain::command::{InstanceKind, PriceLimit};
+use crate::domain::counter::Instead;
 use crate::domain::id::Label;
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
 use crate::domain::resource::{Offer, Policy, Pool, QUANTITY_MAX, STANDARD_OFFER};
@@ -87,7 +88,7 @@ pub(super) fn capacity(usage: &Usage, intervals: &[Interval]) -> Result<(), Refu
     let shortfalls: Vec<Shortfall> = intervals.iter().filter_map(shortfall).collect();
     match shortfalls.is_empty() {
         true => Ok(()),
-        false => Err(Refusal::InsufficientCapacity { intervals: shortfalls }),
+        false => Err(Refusal::InsufficientCapacity { intervals: shortfalls, instead: Instead::default() }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `extend`: a later end at the last interval's quantity.
 
-use super::{Caller, Subject, answer, check, find_pool};
+use super::{Caller, Subject, answer, check, find_pool, offers};
 use crate::domain::command::Extend;
 use crate::domain::event::{Credits, EventType};
 use crate::domain::hold::{Reservation, Status};
@@ -19,7 +19,9 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
     let subject = Subject::find(state, caller, command.id)?;
     state.lapse(&subject.reservation.pool);
     let usage = &find_pool(state, &subject.reservation.pool)?.usage;
-    let Some((added, terms)) = check(usage, &subject, command)? else { return subject.unchanged() };
+    let checked = check(usage, &subject, command);
+    let checked = checked.map_err(|refusal| offers::for_extension(refusal, usage, &subject, command))?;
+    let Some((added, terms)) = checked else { return subject.unchanged() };
 
     let mut hold = subject.hold;
     let mut credits = Credits::default();

@@ -8,16 +8,20 @@
 //! | `pool_put` | the operator's |
 //! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
+//! | `offers` | what would fit in place of what does not |
+//! | `dry_run` | any of them, taken back |
 
 mod availability;
 mod cancel;
 mod check;
 mod confirm;
+mod dry_run;
 mod extend;
 mod extension;
 mod find;
 mod lock;
 mod look;
+mod offers;
 mod pool_put;
 mod quote;
 mod renew;
@@ -37,6 +41,13 @@ use super::window::Instant;
 
 /// Decides one request upon a state in which its lanes, holds and locks are loaded.
 pub fn decide(state: &mut State, request: &Request) -> Outcome {
+    match request.is_dry_run {
+        false => carry_out(state, request),
+        true => dry_run::decide(state, request),
+    }
+}
+
+fn carry_out(state: &mut State, request: &Request) -> Outcome {
     if let Some(not_after) = request.not_after
         && decided_at(state, request).is_some_and(|now| now > not_after)
     {
@@ -45,7 +56,8 @@ pub fn decide(state: &mut State, request: &Request) -> Outcome {
     match (&request.command, &request.tenant) {
         (Command::PoolPut(put), _) => pool_put::decide(state, put),
         (command, Some(tenant)) => {
-            let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
+            let (cause, siblings) = (Cause::request(request), request.locked_siblings());
+            let caller = Caller { tenant, cause, entropy: request.entropy, siblings };
             decide_for(state, &caller, command)
         }
         (_, None) => Err(Refusal::NotFound),
@@ -64,6 +76,7 @@ struct Caller<'a> {
     tenant: &'a Tenant,
     cause: Cause,
     entropy: Entropy,
+    siblings: &'a [PoolName],
 }
 
 impl Caller<'_> {

@@ -1,6 +1,7 @@
 //! `pool_put`: sets the whole of a pool's configuration, unless what is booked would no longer fit.
 
 use crate::domain::command::PoolPut;
+use crate::domain::counter::Instead;
 use crate::domain::id::Lane;
 use crate::domain::outcome::{Answer, Outcome, Refusal, Shortfall};
 use crate::domain::resource::Pool;
@@ -23,7 +24,7 @@ pub(super) fn decide(state: &mut State, put: &PoolPut) -> Outcome {
     state.lapse(&put.pool);
     let shortfalls = state.with_capacity(&put.pool, &put.capacity, |usage| shortfalls(usage, put, now));
     if let Some(intervals) = shortfalls.filter(|shortfalls| !shortfalls.is_empty()) {
-        return Err(Refusal::InsufficientCapacity { intervals });
+        return Err(Refusal::InsufficientCapacity { intervals, instead: Instead::default() });
     }
 
     let pool = Pool { version: wanted.version + 1, ..wanted };

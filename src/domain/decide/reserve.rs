@@ -1,6 +1,6 @@
 //! `reserve`: units of a pool over one or several intervals, all of them or nothing.
 
-use super::{Caller, answer, check, find_pool};
+use super::{Caller, answer, check, find_pool, offers};
 use crate::domain::command::Reserve;
 use crate::domain::event::EventType;
 use crate::domain::hold::{Claim, Hold, Reservation, Status, Units};
@@ -17,7 +17,13 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
     let known = find_pool(state, name)?;
-    let terms = check(known, now, command)?;
+    let terms = match check(known, now, command) {
+        Ok(terms) => terms,
+        Err(refusal) => {
+            let refusal = offers::for_new(refusal, known, now, command);
+            return Err(offers::elsewhere(refusal, state, caller, command));
+        }
+    };
 
     let pool = &known.pool;
     let reservation = reservation(pool, command, terms).ok_or_else(no_interval)?;
