@@ -124,6 +124,7 @@ pub fn reservation() -> Hold {
         created_by: Actor::parse("ann"),
         deactivated_at: None,
         expires_at: None,
+        last_seq: 4,
         claim: Claim::Reservation(Reservation {
             pool: PoolName::parse("gpu").unwrap(),
             name: Label::parse("nightly"),
@@ -211,6 +212,7 @@ pub fn events() -> Vec<Event> {
     let event = |event_type, hold| Event {
         lane: Lane::new(3).unwrap(),
         seq: 1,
+        previous_seq: None,
         event_type,
         at: at(1),
         effective_at: at(0),
