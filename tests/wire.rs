@@ -6,6 +6,8 @@
 mod bad;
 #[path = "wire/good.rs"]
 mod good;
+#[path = "wire/past.rs"]
+mod past;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/replies.rs"]

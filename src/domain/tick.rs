@@ -57,6 +57,17 @@ pub fn as_of(mut hold: Hold, now: Instant) -> Hold {
     hold
 }
 
+/// Every transition that is due at `now` and has not been carried out, in order: what it is, when it was due, and the
+/// hold after it, with the version that the coming event will carry.
+pub fn coming(hold: &Hold, now: Instant) -> impl Iterator<Item = (EventType, Instant, Hold)> {
+    let next = move |hold: &Hold| {
+        let Transition { due_at, event_type, mut hold } = next_transition(hold).filter(|next| next.due_at <= now)?;
+        hold.version += 1;
+        Some((event_type, due_at, hold))
+    };
+    std::iter::successors(next(hold), move |(_, _, hold)| next(hold))
+}
+
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
     let Some(now) = state.now(id.lane()) else { return };

@@ -8,17 +8,21 @@
 
 mod build;
 mod canonical;
+pub mod capacity;
 mod cursor;
 pub mod event;
 mod headers;
+mod history;
 mod instant;
 mod json;
+pub mod recall;
 mod record;
 mod refusal;
 pub mod reply;
 pub mod request;
 pub mod schema;
 mod schema_asyncapi;
+mod schema_past;
 mod schema_reply;
 mod shape;
 mod shapes;

@@ -89,6 +89,7 @@ fn rules(verb: Verb) -> Value {
                 absent(&["units", "quantity", "reduce_capacity"])
             ]})
         }
+        Verb::Schedule => either(&["pool"], &["id"]),
         Verb::Check => either(&["resource"], &["resources"]),
         Verb::PoolPut => json!({"allOf": [
             either(&["capacity"], &["capacity_schedule"]),

@@ -9,6 +9,9 @@ pub enum Verb {
     Cancel,
     Get,
     List,
+    History,
+    Usage,
+    Schedule,
     Lock,
     Unlock,
     Renew,
@@ -21,7 +24,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 16] = [
+    pub const ALL: [Verb; 19] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -29,6 +32,9 @@ impl Verb {
         Verb::Cancel,
         Verb::Get,
         Verb::List,
+        Verb::History,
+        Verb::Usage,
+        Verb::Schedule,
         Verb::Lock,
         Verb::Unlock,
         Verb::Renew,
@@ -49,6 +55,9 @@ impl Verb {
             Verb::Cancel => "cancel",
             Verb::Get => "get",
             Verb::List => "list",
+            Verb::History => "history",
+            Verb::Usage => "usage",
+            Verb::Schedule => "schedule",
             Verb::Lock => "lock",
             Verb::Unlock => "unlock",
             Verb::Renew => "renew",
@@ -74,7 +83,16 @@ impl Verb {
     pub fn is_mutation(self) -> bool {
         !matches!(
             self,
-            Verb::Get | Verb::List | Verb::Check | Verb::Verify | Verb::Receipt | Verb::PoolGet | Verb::PoolList
+            Verb::Get
+                | Verb::List
+                | Verb::History
+                | Verb::Usage
+                | Verb::Schedule
+                | Verb::Check
+                | Verb::Verify
+                | Verb::Receipt
+                | Verb::PoolGet
+                | Verb::PoolList
         )
     }
 }

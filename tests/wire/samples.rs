@@ -74,6 +74,18 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     ),
     (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
     (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00.5+02:00"}"#),
+    (Verb::History, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Usage,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00Z","tenant":"acme"}"#,
+    ),
+    (Verb::Schedule, r#"{"pool":"gpu"}"#),
+    (
+        Verb::Schedule,
+        r#"{"id":"berth:capacity:acme:default:gpu-2_x","schedule_history_minutes":1440,
+            "expand":["deployments","procurements"],"as_of":"2026-04-29T02:00:00Z"}"#,
+    ),
     (Verb::List, ""),
     (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
     (Verb::Lock, r#"{"requester":"worker-1","resource":"job 42/é","ttl_seconds":60,"resource_type":"Job"}"#),
