@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod observe;
+mod past;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;
