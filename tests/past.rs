@@ -1,6 +1,6 @@
 //! Random lives against what was seen while they were lived: the schedule against the pool's use at every instant, a
 //! reservation as of an instant against what a reader saw then, hours against a count of seconds.
-#![allow(clippy::unwrap_used, clippy::panic)] // tests may fail loudly, their helpers too
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may fail loudly
 
 #[allow(dead_code)] // shared with other tests, which use more of it
 mod ops;

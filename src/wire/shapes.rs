@@ -206,7 +206,7 @@ static SCHEDULE: [Field; 6] = [
     integer_or("schedule_history_minutes", integer(0, HISTORY_MINUTES_MAX), 0, "How far back the schedule begins."),
     optional(
         "expand",
-        set(&Kind::Choice(&["procurements", "deployments"]), 0, 2),
+        list(&Kind::Choice(&["procurements", "deployments"]), 0, 2),
         "Accepted and without effect: there are none.",
     ),
     AS_OF,
