@@ -99,7 +99,12 @@ impl Follower {
 
 /// Every hold as a reader sees it at an instant.
 fn as_read(world: &World, at: Instant) -> BTreeMap<HoldId, Hold> {
-    world.holds.iter().map(|(id, hold)| (*id, as_of(hold.clone(), at))).collect()
+    shown(world.holds.values().map(|hold| as_of(hold.clone(), at)))
+}
+
+/// Without the place of the last event, which no reader sees and only its writing gives.
+fn shown(holds: impl Iterator<Item = Hold>) -> BTreeMap<HoldId, Hold> {
+    holds.map(|hold| (hold.id, Hold { last_seq: 0, ..hold })).collect()
 }
 
 fn lapse(world: &mut World) {
@@ -243,7 +248,7 @@ proptest! {
             if ticks {
                 let read = as_read(&world, second(now));
                 let changes = world.tick(second(now));
-                prop_assert_eq!(&read, &world.holds, "readers see what the clock will do");
+                prop_assert_eq!(read, shown(world.holds.values().cloned()), "readers see what the clock will do");
                 minutes.record(&changes);
                 follower.read(&changes);
             }
@@ -264,7 +269,7 @@ proptest! {
         world.set_now(end);
         let read = as_read(&world, end);
         minutes.record(&world.tick(end));
-        prop_assert_eq!(&read, &world.holds);
+        prop_assert_eq!(read, shown(world.holds.values().cloned()));
         let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
         prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
     }

@@ -12,6 +12,8 @@ mod good;
 mod looks;
 #[path = "wire/offers.rs"]
 mod offers;
+#[path = "wire/past.rs"]
+mod past;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/replies.rs"]

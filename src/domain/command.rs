@@ -259,6 +259,13 @@ impl Command {
 #[derive(Clone, Debug)]
 pub enum Query {
     Get(HoldId),
+    /// A reservation as it stood at an instant.
+    GetPast(HoldId, Instant),
+    /// What happened to a reservation, up to an instant where one is given.
+    History(HoldId, Option<Instant>),
+    /// What a reservation was granted and has used, as of an instant where one is given.
+    Usage(HoldId, Option<Instant>),
+    Schedule(ScheduleOf),
     List(List),
     Check(Check),
     /// Is this the fencing token of the lock's present holder?
@@ -271,6 +278,16 @@ pub enum Query {
     /// Those that take reservations.
     Pools(Page),
     PoolList(Page),
+}
+
+/// What a tenant holds of a pool over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleOf {
+    pub pool: PoolName,
+    /// 0 to 1,440.
+    pub history_minutes: u32,
+    /// As it stood at this instant, instead of now.
+    pub as_of: Option<Instant>,
 }
 
 /// Who holds these locks now?

@@ -26,3 +26,14 @@ pub(super) fn warned(mut hold: Hold) -> Hold {
     }
     hold
 }
+
+/// The end that had been announced when an event of the hold that counts from `effective_at` was written. Whatever is
+/// due is carried out before anything else happens to a hold, and an end that is set late is announced right away.
+pub(super) fn announced_by(hold: &Hold, is_announcement: bool, effective_at: Instant) -> Option<Instant> {
+    let mut hold = hold.clone();
+    let reservation = hold.reservation_mut()?;
+    let end = reservation.end_time;
+    reservation.warned_end = None;
+    let is_past = warning_at(&hold).is_some_and(|warning_at| warning_at <= effective_at);
+    (is_announcement || is_past).then_some(end)
+}

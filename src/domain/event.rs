@@ -76,6 +76,8 @@ pub struct Event {
     pub lane: Lane,
     /// Gapless within the lane, from 1.
     pub seq: i64,
+    /// The number of the same hold's event before; `None` for its first.
+    pub previous_seq: Option<i64>,
     pub event_type: EventType,
     /// When it was decided.
     pub at: Instant,

@@ -137,6 +137,8 @@ pub struct Hold {
     pub deactivated_at: Option<Instant>,
     /// When it lapses by itself: an unconfirmed hold, or a lock with a time to live.
     pub expires_at: Option<Instant>,
+    /// The number of its last event in its lane's journal; 0 before the first.
+    pub last_seq: i64,
     pub claim: Claim,
 }
 

@@ -194,9 +194,12 @@ impl State {
         hold.version += 1;
         let Some(lane_state) = self.lanes.get_mut(&lane) else { return hold };
         lane_state.head.seq += 1;
+        let previous_seq = before.map(|known| known.hold.last_seq).filter(|seq| *seq > 0);
+        hold.last_seq = lane_state.head.seq;
         let event = Event {
             lane,
-            seq: lane_state.head.seq,
+            seq: hold.last_seq,
+            previous_seq,
             event_type,
             at: lane_state.head.now,
             effective_at,

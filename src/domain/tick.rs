@@ -74,6 +74,18 @@ pub fn as_of(mut hold: Hold, now: Instant) -> Hold {
     hold
 }
 
+/// Every transition that is due at `now` and has not been carried out, in order: what it is, when it was due, the hold
+/// after it, with the version that the coming event will carry, and what it credits.
+pub fn coming(hold: &Hold, now: Instant) -> impl Iterator<Item = (EventType, Instant, Hold, Credits)> {
+    let next = move |hold: &Hold| {
+        let Transition { due_at, event_type, mut hold, credits } =
+            next_transition(hold).filter(|next| next.due_at <= now)?;
+        hold.version += 1;
+        Some((event_type, due_at, hold, credits))
+    };
+    std::iter::successors(next(hold), move |(_, _, hold, _)| next(hold))
+}
+
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
     let Some(now) = state.now(id.lane()) else { return };

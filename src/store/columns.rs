@@ -66,6 +66,7 @@ fn bind_locks<'q>(bound: Bound<'q>, holds: &[Hold]) -> Bound<'q> {
         .bind(of_locks(holds, |lock| lock.resource_type.as_str()))
         .bind(of_locks(holds, |lock| lock.release_token))
         .bind(of_locks(holds, |lock| lock.fencing_token))
+        .bind(column(holds, |hold| hold.last_seq))
 }
 
 /// What a reservation's course through pauses and announcements needs.
@@ -90,7 +91,8 @@ pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>
         .bind(column(events, |event| event.at))
         .bind(column(events, usage_array))
         .bind(column(events, Event::lapses_at))
-        .bind(payloads))
+        .bind(payloads)
+        .bind(column(events, |event| event.previous_seq)))
 }
 
 /// Sorted by id, so that two batches meet at each id in the same order and neither waits for the other in a circle.

@@ -29,6 +29,10 @@ impl Reader {
         Reader { database }
     }
 
+    pub(super) fn connections(&self) -> &sqlx::PgPool {
+        self.database.pool()
+    }
+
     /// Did this error come of there being more to read than connections? The server may be well; where it is away,
     /// the connections to it are gone.
     pub fn is_overrun(&self, error: &StoreError) -> bool {

@@ -88,6 +88,7 @@ pub fn hold(row: &PgRow) -> Result<Hold, sqlx::Error> {
         created_by: maybe_parsed(row, "created_by", Actor::parse)?,
         deactivated_at: get(row, "deactivated_at")?,
         expires_at: get(row, "expires_at")?,
+        last_seq: get(row, "last_seq")?,
         claim,
     })
 }

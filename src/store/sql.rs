@@ -55,6 +55,11 @@ statements! {
     SWEEP_RECEIPTS = "sweep_receipts",
     SWEEP_BATCHES = "sweep_batches",
     SWEEP_JOURNAL = "sweep_journal",
+    SWEEP_HISTORY = "sweep_history",
+    READ_EVENTS = "read_events",
+    READ_ALLOCATION = "read_allocation",
+    READ_PAST_ALLOCATION = "read_past_allocation",
+    READ_CAPACITY = "read_capacity",
 }
 
 /// The list in one of its four orders: `after` and `order` are texts of this crate, never of a request.

@@ -3,14 +3,13 @@
 
 mod look;
 
-use super::cursor;
-use super::launch;
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
 use super::verb::Verb;
+use super::{capacity, cursor, launch};
 use crate::domain::command::{
     Cancel, Check, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Renew,
-    Reserve, SortBy, TakeLock, Terminate, UnitId, Unlock,
+    Reserve, ScheduleOf, SortBy, TakeLock, Terminate, UnitId, Unlock,
 };
 use crate::domain::hold::Status;
 use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType};
@@ -37,7 +36,10 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
         Verb::Renew => Built::Command(Command::Renew(renew(record)?)),
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
-        Verb::Get => Built::Query(Query::Get(record.hold_id("reservation_id")?)),
+        Verb::Get => Built::Query(get(record)?),
+        Verb::History => Built::Query(Query::History(record.hold_id("reservation_id")?, record.instant("as_of"))),
+        Verb::Usage => Built::Query(Query::Usage(record.hold_id("reservation_id")?, record.instant("as_of"))),
+        Verb::Schedule => Built::Query(Query::Schedule(schedule(record)?)),
         Verb::List => Built::Query(Query::List(list(record)?)),
         Verb::Availability => Built::Command(Command::Look(look::availability(record)?)),
         Verb::Find => Built::Command(Command::Look(look::find(record)?)),
@@ -300,6 +302,24 @@ fn offers(record: &Record<'_, '_>) -> Result<Vec<Offer>, Refusal> {
         });
     }
     Ok(offers)
+}
+
+fn get(record: &Record<'_, '_>) -> Result<Query, Refusal> {
+    let id = record.hold_id("reservation_id")?;
+    Ok(record.instant("as_of").map_or(Query::Get(id), |as_of| Query::GetPast(id, as_of)))
+}
+
+/// Neither given: it is the pool that is missing. The tenant of a path is looked at where the subject's is known.
+fn schedule(record: &Record<'_, '_>) -> Result<ScheduleOf, Refusal> {
+    let pool = match record.name("id", capacity::parse)? {
+        Some(id) => {
+            record.exclude("pool", "id")?;
+            id.pool
+        }
+        None => record.required_name("pool", PoolName::parse)?,
+    };
+    let history_minutes = record.need("schedule_history_minutes", record.count("schedule_history_minutes"))?;
+    Ok(ScheduleOf { pool, history_minutes, as_of: record.instant("as_of") })
 }
 
 fn list(record: &Record<'_, '_>) -> Result<List, Refusal> {

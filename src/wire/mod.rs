@@ -8,14 +8,17 @@
 
 mod build;
 mod canonical;
+pub mod capacity;
 mod cursor;
 pub mod event;
 mod headers;
+mod history;
 mod instant;
 mod json;
 pub mod launch;
 mod look_view;
 mod offer;
+pub mod recall;
 mod record;
 mod refusal;
 pub mod reply;
@@ -23,6 +26,7 @@ pub mod request;
 pub mod schema;
 mod schema_asyncapi;
 mod schema_dry_run;
+mod schema_past;
 mod schema_reply;
 mod shape;
 mod shapes;

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::capacity::{self, Capacity};
 use super::cursor;
+use super::history;
 use super::instant::Utc;
 use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
@@ -13,7 +15,10 @@ use crate::domain::id::{HoldId, ResourceName};
 use crate::domain::outcome::{
     Answer, LockAnswer, LockStatus, Outcome, Refusal, ReleaseStatus, RenewAnswer, Terminated, UnlockAnswer,
 };
+use crate::domain::past::Entry;
 use crate::domain::resource::Pool;
+use crate::domain::statement::Stated;
+use crate::domain::window::Instant;
 
 /// A reply's bytes, ready to be sent and to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,20 @@ pub fn reservation(hold: &Hold) -> Encoded {
         Some(reservation) => Encoded::answer(&view::reservation(hold, reservation)),
         None => refusal(&Refusal::NotFound),
     }
+}
+
+/// `history`: `continues_as_of` where earlier lines are left out.
+pub fn history(id: HoldId, entries: &[Entry], continues_as_of: Option<Instant>) -> Encoded {
+    Encoded::answer(&history::history(id, entries, continues_as_of))
+}
+
+pub fn usage(stated: &Stated) -> Encoded {
+    Encoded::answer(&history::usage(stated))
+}
+
+/// `schedule`.
+pub fn capacity(capacity: &Capacity<'_>) -> Encoded {
+    Encoded::answer(&capacity::view(capacity))
 }
 
 #[derive(Serialize)]

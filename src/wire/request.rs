@@ -5,12 +5,12 @@
 //! Of an array each of these is told for the first item that has it.
 
 use super::build::{self, Built};
-use super::canonical;
 use super::json::{Json, Malformed};
 use super::record::Record;
 use super::shape::{self, Path, Value};
 use super::shapes::{self, ITEMS_MAX};
 use super::verb::Verb;
+use super::{canonical, capacity};
 use crate::domain::command::{Command, Query, Trace};
 use crate::domain::id::{Actor, IdempotencyKey, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
@@ -155,6 +155,16 @@ fn is_dry_run(verb: Verb, values: &[Option<Value<'_>>]) -> bool {
 fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>>]) -> bool {
     match (value_of(verb, values, "tenant"), tenant) {
         (Some(Value::Text(named)), Some(tenant)) => named != tenant.as_str(),
+        (_, Some(tenant)) if verb == Verb::Schedule => capacity_of_another(tenant, values),
         _ => false,
     }
+}
+
+/// Does a resource path name another tenant's capacity?
+fn capacity_of_another(tenant: &Tenant, values: &[Option<Value<'_>>]) -> bool {
+    let fields = shapes::fields(Verb::Schedule).iter().zip(values);
+    fields.filter(|(field, _)| field.name == "id").any(|(_, value)| match value {
+        Some(Value::Text(id)) => capacity::parse(id).and_then(|id| id.tenant).is_some_and(|named| named != *tenant),
+        _ => false,
+    })
 }

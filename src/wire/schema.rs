@@ -99,6 +99,7 @@ fn rules(verb: Verb) -> Value {
             {"allOf": [all(&["instance_type", "region"]), absent(&["pool", "pools"])]}
         ]}),
         Verb::Quote => either(&["pool"], &["instance_type", "region"]),
+        Verb::Schedule => either(&["pool"], &["id"]),
         Verb::Check => either(&["resource"], &["resources"]),
         Verb::PoolPut => json!({"allOf": [
             either(&["capacity"], &["capacity_schedule"]),

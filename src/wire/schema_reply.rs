@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::offer;
 use super::schema_dry_run;
+use super::schema_past::{capacity, history, usage};
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -49,6 +50,9 @@ pub fn reply(verb: Verb) -> Value {
         Verb::ExtensionAvailability => look::extension_availability(),
         Verb::Quote => look::quote(),
         Verb::Pools => look::pools(offer()),
+        Verb::History => history(),
+        Verb::Usage => usage(),
+        Verb::Schedule => capacity(),
         Verb::Lock => one_or_many(lock_reply()),
         Verb::Unlock => one_or_many(unlock_reply()),
         Verb::Renew => one_or_many(renew_reply()),
@@ -81,12 +85,12 @@ fn with(mut schema: Value, name: &str, value: Value) -> Value {
     schema
 }
 
-fn says(schema: Value, description: &str) -> Value {
+pub(super) fn says(schema: Value, description: &str) -> Value {
     with(schema, "description", json!(description))
 }
 
 /// An object with these fields and no others; `always` are always there, `sometimes` may be left out.
-fn closed(always: Vec<(&str, Value)>, sometimes: Vec<(&str, Value)>) -> Value {
+pub(super) fn closed(always: Vec<(&str, Value)>, sometimes: Vec<(&str, Value)>) -> Value {
     let required: Vec<&str> = always.iter().map(|(name, _)| *name).collect();
     let properties: Map<String, Value> =
         always.iter().chain(&sometimes).map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
@@ -109,39 +113,39 @@ fn one_or_many(item: Value) -> Value {
     })
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn integer(minimum: i64) -> Value {
+pub(super) fn integer(minimum: i64) -> Value {
     json!({"type": "integer", "minimum": minimum})
 }
 
-fn array(items: Value) -> Value {
+pub(super) fn array(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
 
-fn nullable(schema: Value) -> Value {
+pub(super) fn nullable(schema: Value) -> Value {
     let kind = schema.get("type").cloned().unwrap_or_default();
     with(schema, "type", json!([kind, "null"]))
 }
 
-fn instant() -> Value {
+pub(super) fn instant() -> Value {
     let pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{6})?Z$";
     json!({"type": "string", "format": "date-time", "pattern": pattern})
 }
 
 const HEX: &str = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     json!({"type": "string", "format": "uuid", "pattern": format!("^{HEX}$")})
 }
 
-fn unit() -> Value {
+pub(super) fn unit() -> Value {
     json!({"type": "string", "pattern": format!("^{HEX}\\.(0|[1-9][0-9]*)$")})
 }
 
-fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
+pub(super) fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
     json!({"type": "string", "enum": names.collect::<Vec<_>>()})
 }
 
@@ -157,7 +161,7 @@ fn interval() -> Value {
     closed(vec![("start_time", instant()), ("end_time", instant()), ("quantity", integer(1))], vec![])
 }
 
-fn tags() -> Value {
+pub(super) fn tags() -> Value {
     json!({"type": ["object", "null"], "additionalProperties": {"type": "string"}})
 }
 

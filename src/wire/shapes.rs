@@ -2,9 +2,9 @@
 
 mod look;
 
-use super::cursor;
 use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
+use super::{capacity, cursor};
 use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
@@ -15,6 +15,7 @@ pub const INTERVALS_MAX: usize = 672;
 /// Page size where none is asked for.
 pub const LIMIT_DEFAULT: i64 = 50;
 
+const HISTORY_MINUTES_MAX: i64 = 1_440;
 const LIMIT_MAX: i64 = 100;
 const OFFERS_MAX: usize = 32;
 const CAPACITY_STEPS_MAX: usize = 1_000;
@@ -38,6 +39,13 @@ const POOL: Kind = Kind::Text(Text {
     length_max: 63,
     pattern: "^[a-z0-9][a-z0-9_-]*$",
     expected: "a pool's name, [a-z0-9][a-z0-9_-]{0,62}",
+});
+const CAPACITY_ID: Kind = Kind::Text(Text {
+    accepts: |text| capacity::parse(text).is_some(),
+    length_min: 1,
+    length_max: capacity::ID_LENGTH_MAX,
+    pattern: capacity::PATTERN,
+    expected: "a pool's name, or berth:capacity:<tenant>:default:<pool>",
 });
 const RESOURCE_TYPE: Kind = Kind::Text(Text {
     accepts: |text| ResourceType::parse(text).is_some(),
@@ -211,6 +219,24 @@ static CANCEL: [Field; 3] = [RESERVATION_ID, DRY_RUN, TENANT];
 
 static BY_ID: [Field; 2] = [RESERVATION_ID, TENANT];
 
+const AS_OF: Field =
+    optional("as_of", Kind::Instant, "Answer as it stood at this instant; not later than now. Absent: now.");
+
+static BY_ID_AS_OF: [Field; 3] = [RESERVATION_ID, AS_OF, TENANT];
+
+static SCHEDULE: [Field; 6] = [
+    optional("pool", POOL, "The pool; or id."),
+    optional("id", CAPACITY_ID, "The pool's name, or the resource path of the tenant's capacity in it."),
+    integer_or("schedule_history_minutes", integer(0, HISTORY_MINUTES_MAX), 0, "How far back the schedule begins."),
+    optional(
+        "expand",
+        list(&Kind::Choice(&["procurements", "deployments"]), 0, 2),
+        "Accepted and without effect: there are none.",
+    ),
+    AS_OF,
+    TENANT,
+];
+
 static LIST: [Field; 9] = [
     optional("pool", POOL, "Only those of this pool."),
     optional("instance_type", LABEL, "Only those of this type."),
@@ -349,7 +375,8 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::Terminate => &TERMINATE,
         Verb::Update => &UPDATE,
         Verb::Cancel => &CANCEL,
-        Verb::Get => &BY_ID,
+        Verb::Get | Verb::History | Verb::Usage => &BY_ID_AS_OF,
+        Verb::Schedule => &SCHEDULE,
         Verb::List => &LIST,
         Verb::Availability => &look::AVAILABILITY,
         Verb::Find => &look::FIND,

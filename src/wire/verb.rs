@@ -15,6 +15,9 @@ pub enum Verb {
     ExtensionAvailability,
     Quote,
     Pools,
+    History,
+    Usage,
+    Schedule,
     Lock,
     Unlock,
     Renew,
@@ -27,7 +30,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 22] = [
+    pub const ALL: [Verb; 25] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -41,6 +44,9 @@ impl Verb {
         Verb::ExtensionAvailability,
         Verb::Quote,
         Verb::Pools,
+        Verb::History,
+        Verb::Usage,
+        Verb::Schedule,
         Verb::Lock,
         Verb::Unlock,
         Verb::Renew,
@@ -67,6 +73,9 @@ impl Verb {
             Verb::ExtensionAvailability => "extension_availability",
             Verb::Quote => "quote",
             Verb::Pools => "pools",
+            Verb::History => "history",
+            Verb::Usage => "usage",
+            Verb::Schedule => "schedule",
             Verb::Lock => "lock",
             Verb::Unlock => "unlock",
             Verb::Renew => "renew",
@@ -92,7 +101,16 @@ impl Verb {
     pub fn is_mutation(self) -> bool {
         !matches!(
             self,
-            Verb::Get | Verb::List | Verb::Check | Verb::Verify | Verb::Receipt | Verb::PoolGet | Verb::PoolList
+            Verb::Get
+                | Verb::List
+                | Verb::History
+                | Verb::Usage
+                | Verb::Schedule
+                | Verb::Check
+                | Verb::Verify
+                | Verb::Receipt
+                | Verb::PoolGet
+                | Verb::PoolList
         ) && !self.is_look()
     }
 

@@ -31,6 +31,12 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 /// Carried JSON, written as it is.
 pub struct Carried<'a>(pub &'a Opaque);
 
+impl<'a> Carried<'a> {
+    pub fn new(json: &'a Opaque) -> Carried<'a> {
+        Carried(json)
+    }
+}
+
 impl Serialize for Carried<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: Option<&RawValue> = serde_json::from_str(self.0.as_str()).ok();

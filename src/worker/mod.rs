@@ -7,6 +7,7 @@ mod decided;
 mod dispatch;
 mod intake;
 mod lanes;
+mod past;
 mod pipeline;
 mod reader;
 mod run;

@@ -28,6 +28,10 @@ impl Queries {
         let answer = match (tenant, query) {
             (Some(tenant), Query::Receipt(key)) => return self.receipt(tenant, &key).await,
             (Some(tenant), Query::Get(id)) => self.get(tenant, id).await,
+            (Some(tenant), Query::GetPast(id, at)) => self.get_past(tenant, id, at).await,
+            (Some(tenant), Query::History(id, as_of)) => self.history(tenant, id, as_of).await,
+            (Some(tenant), Query::Usage(id, as_of)) => self.usage(tenant, id, as_of).await,
+            (Some(tenant), Query::Schedule(of)) => self.schedule(tenant, of).await,
             (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
             (Some(tenant), Query::Check(check)) => self.check(tenant, check).await,
             (Some(tenant), Query::Verify { resource, fencing_token }) => {

@@ -14,6 +14,7 @@ mod locks;
 mod looks;
 mod observe;
 mod offers;
+mod past;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

@@ -109,7 +109,7 @@ async fn an_update_writes_every_field_that_can_change() {
     let after = Hold { version: 1, ..full };
     transact(&mut session, &wants, |state| drop(record(state, after.clone(), EventType::Active))).await;
     let (found, _) = reader.hold(&tenant(), after.id).await.unwrap();
-    assert_eq!(found, Some(Hold { version: 2, ..after }));
+    assert_eq!(found, Some(Hold { version: 2, last_seq: 2, ..after }));
 }
 
 fn every_pool() -> Vec<Pool> {

@@ -156,6 +156,7 @@ fn bare(id: HoldId) -> Hold {
         created_by: None,
         deactivated_at: None,
         expires_at: None,
+        last_seq: 0,
         claim: Claim::Lock(Lock {
             requester: Requester::parse("me").unwrap(),
             resource: ResourceName::parse("r").unwrap(),

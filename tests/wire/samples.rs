@@ -93,6 +93,18 @@ pub const REQUESTS: &[(Verb, &str)] = &[
             "name":"again","tags":{}}"#,
     ),
     (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00.5+02:00"}"#),
+    (Verb::History, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Usage,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00Z","tenant":"acme"}"#,
+    ),
+    (Verb::Schedule, r#"{"pool":"gpu"}"#),
+    (
+        Verb::Schedule,
+        r#"{"id":"berth:capacity:acme:default:gpu-2_x","schedule_history_minutes":1440,
+            "expand":["deployments","procurements"],"as_of":"2026-04-29T02:00:00Z"}"#,
+    ),
     (Verb::List, ""),
     (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
     (Verb::Availability, r#"{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","quantity":4,"tenant":"acme"}"#),
@@ -172,6 +184,7 @@ pub fn reservation() -> Hold {
         created_by: Actor::parse("ann"),
         deactivated_at: None,
         expires_at: None,
+        last_seq: 4,
         claim: Claim::Reservation(Reservation {
             pool: PoolName::parse("gpu").unwrap(),
             name: Label::parse("nightly"),
@@ -282,6 +295,7 @@ pub fn events() -> Vec<Event> {
     let event = |event_type, hold| Event {
         lane: Lane::new(3).unwrap(),
         seq: 1,
+        previous_seq: None,
         event_type,
         at: at(1),
         effective_at: at(0),

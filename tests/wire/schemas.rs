@@ -10,6 +10,7 @@ use berth::wire::{event, reply, schema};
 use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
+use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
 use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
 use crate::samples::{REQUESTS, bare_reservation, events, lock, looked, pools, refusals, reservation};
 
@@ -177,6 +178,15 @@ fn every_reply_validates() {
         schemas.assert_valid("reservation.json", &parse(&reply::reservation(&hold).body));
     }
     assert_reply(Verb::List, reply::reservations(&[], false, false));
+    for encoded in [history(), bare_history()] {
+        assert_reply(Verb::History, encoded);
+    }
+    for encoded in [usage(), bare_usage()] {
+        assert_reply(Verb::Usage, encoded);
+    }
+    for encoded in [capacity(), bare_capacity()] {
+        assert_reply(Verb::Schedule, encoded);
+    }
     assert_reply(Verb::Terminate, reply::outcome(&Ok(terminated())));
     for status in [LockStatus::Acquired, LockStatus::AlreadyHad, LockStatus::AlreadyHeld] {
         assert_reply(Verb::Lock, reply::outcome(&Ok(lock_answer(status))));

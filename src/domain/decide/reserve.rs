@@ -37,6 +37,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
         created_by: caller.cause.actor.clone(),
         deactivated_at: None,
         expires_at: None,
+        last_seq: 0,
         claim: Claim::Reservation(reservation),
     };
     match command.hold_seconds {

@@ -36,7 +36,8 @@ set
     fencing_token = new.fencing_token,
     paused_at = new.paused_at,
     ending_soon_seconds = new.ending_soon_seconds,
-    warned_end = new.warned_end
+    warned_end = new.warned_end,
+    last_seq = new.last_seq
 from {rows}
 cross join lateral (
     select present.ctid as place
