@@ -7,6 +7,7 @@ use super::id::{
     Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
     Tenant,
 };
+use super::quota::Limits;
 use super::resource::{Capacity, LockName, Offer, Policy};
 use super::window::{Instant, Interval};
 
@@ -44,6 +45,7 @@ pub enum Command {
     /// Lock commands that came in one message: each decided on its own, in order, under one key.
     Several(Vec<Command>),
     PoolPut(PoolPut),
+    TenantPut(TenantPut),
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +157,15 @@ pub struct PoolPut {
     pub tags: Option<Opaque>,
 }
 
+/// All that the operator says of a tenant: what is not given is unlimited, or none.
+#[derive(Clone, Debug)]
+pub struct TenantPut {
+    pub tenant: Tenant,
+    pub limits: Limits,
+    /// Sorted, each once.
+    pub registered_prefixes: Vec<ResourceName>,
+}
+
 impl Request {
     /// The lanes that have to be locked to decide it.
     pub fn lanes(&self) -> LaneSet {
@@ -162,6 +173,8 @@ impl Request {
             // Without a pool it is refused; some lane is locked all the same, for its time.
             Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
+            // Nothing of the tenant may change meanwhile, wherever it is.
+            Command::TenantPut(_) => Lane::all().collect(),
             command => {
                 let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
                 self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
@@ -216,6 +229,9 @@ pub enum Query {
     Receipt(IdempotencyKey),
     PoolGet(PoolName),
     PoolList(Page),
+    TenantGet(Tenant),
+    /// The limits of the tenant that asks, and what it has.
+    Quota,
 }
 
 /// Who holds these locks now?

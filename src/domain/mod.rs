@@ -8,6 +8,7 @@ pub mod hold;
 pub mod id;
 pub mod outcome;
 pub mod price;
+pub mod quota;
 pub mod resource;
 pub mod state;
 pub mod tick;

@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use super::command::{Request, Trace};
 use super::event::{Event, EventType};
 use super::hold::{Hold, usage_change};
-use super::id::{Actor, HoldId, Lane, PoolName};
+use super::id::{Actor, HoldId, Lane, PoolName, Tenant};
+use super::quota::{TenantConfig, TenantState, Tenants};
 use super::resource::{Capacity, LockName, Pool};
 use super::usage::{Undo, Usage};
 use super::window::Instant;
@@ -68,6 +69,10 @@ pub struct Changes {
     pub events: Vec<Event>,
     pub pools: Vec<Pool>,
     pub heads: BTreeMap<Lane, Head>,
+    /// Configurations of tenants that are new or have changed.
+    pub tenants: Vec<TenantConfig>,
+    /// The loaded tenants whose use or configuration has changed, each with the time of the batch.
+    pub tenant_times: BTreeMap<Tenant, Instant>,
 }
 
 #[derive(Debug)]
@@ -84,6 +89,7 @@ pub struct State {
     lock_holders: BTreeMap<LockName, HoldId>,
     changed_pools: BTreeSet<PoolName>,
     events: Vec<Event>,
+    tenants: Tenants,
     rollback: Rollback,
 }
 
@@ -95,6 +101,7 @@ impl State {
             lock_holders: BTreeMap::new(),
             changed_pools: BTreeSet::new(),
             events: Vec::new(),
+            tenants: Tenants::default(),
             rollback: Rollback::default(),
         }
     }
@@ -135,6 +142,15 @@ impl State {
         self.lanes.values().flat_map(|lane| lane.pools.values())
     }
 
+    /// The tenants whose limits and use may matter.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    pub fn tenants_mut(&mut self) -> &mut Tenants {
+        &mut self.tenants
+    }
+
     /// Takes what has lapsed by now out of a pool's use, and forgets its distant past. Each pool when it is decided
     /// upon, because a lane may have thousands.
     pub fn lapse(&mut self, name: &PoolName) {
@@ -166,7 +182,8 @@ impl State {
         lane.head.fence
     }
 
-    /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage.
+    /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage
+    /// and that of its tenant.
     /// `hold` is the state after the change, its version still that of before (0 for a new one).
     pub fn record(&mut self, mut hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
         let lane = hold.id.lane();
@@ -193,6 +210,7 @@ impl State {
             let undo = pool.usage.apply(hold.id, &event.usage, event.lapses_at());
             self.rollback.0.push(Step::Usage(reservation.pool.clone(), undo));
         }
+        self.tenants.record(before.map(|known| &known.hold), &hold);
         self.events.push(event);
         self.remember(hold.clone());
         hold
@@ -230,6 +248,7 @@ impl State {
 
     /// What has to be written, the lanes as they are once it is committed, and the way back where it is not.
     pub fn finish(self) -> Decided {
+        let now = self.latest_now();
         let mut changes = Changes { events: self.events, ..Changes::default() };
         for known in self.holds.into_values().filter(|known| known.is_changed) {
             match known.is_stored {
@@ -241,7 +260,10 @@ impl State {
         let pools = self.lanes.values().flat_map(|lane| lane.pools.values());
         changes.pools = pools.filter(is_changed).map(|state| state.pool.clone()).collect();
         changes.heads = self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
-        Decided { lanes: self.lanes, changes, rollback: self.rollback }
+        let (configs, changed, tenants) = self.tenants.finish();
+        changes.tenants = configs;
+        changes.tenant_times = changed.into_iter().filter_map(|tenant| Some((tenant, now?))).collect();
+        Decided { lanes: self.lanes, tenants, changes, rollback: self.rollback }
     }
 }
 
@@ -249,6 +271,8 @@ impl State {
 #[derive(Debug)]
 pub struct Decided {
     pub lanes: BTreeMap<Lane, LaneState>,
+    /// Of a batch that is rolled back: good where `changes.tenant_times` has not got them, to be forgotten otherwise.
+    pub tenants: BTreeMap<Tenant, TenantState>,
     pub changes: Changes,
     pub rollback: Rollback,
 }

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::cursor;
 use super::instant::Utc;
 use super::refusal::{self as refusals, ErrorView};
+use super::tenant::{self, TenantView};
+pub use super::tenant::{encode as tenant_config, quota};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
 use crate::domain::command::ListCursor;
 use crate::domain::hold::Hold;
@@ -127,6 +129,7 @@ enum AnswerView<'a> {
     Unlock(UnlockReply<'a>),
     Renew(RenewReply<'a>),
     Pool(Box<PoolView<'a>>),
+    Tenant(Box<TenantView<'a>>),
     Several(Vec<AnswerView<'a>>),
     Refused(ErrorView<'a>),
 }
@@ -139,6 +142,7 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Unlock(answer) => AnswerView::Unlock(unlock_reply(answer)),
         Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
+        Answer::Tenant(config) => AnswerView::Tenant(Box::new(tenant::view(config))),
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }
 }

@@ -18,10 +18,13 @@ pub enum Verb {
     PoolPut,
     PoolGet,
     PoolList,
+    TenantPut,
+    TenantGet,
+    Quota,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 16] = [
+    pub const ALL: [Verb; 19] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -38,6 +41,9 @@ impl Verb {
         Verb::PoolPut,
         Verb::PoolGet,
         Verb::PoolList,
+        Verb::TenantPut,
+        Verb::TenantGet,
+        Verb::Quota,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +64,9 @@ impl Verb {
             Verb::PoolPut => "pool_put",
             Verb::PoolGet => "pool_get",
             Verb::PoolList => "pool_list",
+            Verb::TenantPut => "tenant_put",
+            Verb::TenantGet => "tenant_get",
+            Verb::Quota => "quota",
         }
     }
 
@@ -67,14 +76,22 @@ impl Verb {
 
     /// Is it the operator's (`berth.admin.v1.<verb>`) and not a tenant's?
     pub fn is_admin(self) -> bool {
-        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList)
+        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList | Verb::TenantPut | Verb::TenantGet)
     }
 
     /// Does it change anything? Only mutations have receipts.
     pub fn is_mutation(self) -> bool {
         !matches!(
             self,
-            Verb::Get | Verb::List | Verb::Check | Verb::Verify | Verb::Receipt | Verb::PoolGet | Verb::PoolList
+            Verb::Get
+                | Verb::List
+                | Verb::Check
+                | Verb::Verify
+                | Verb::Receipt
+                | Verb::PoolGet
+                | Verb::PoolList
+                | Verb::TenantGet
+                | Verb::Quota
         )
     }
 }

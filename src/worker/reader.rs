@@ -35,6 +35,8 @@ impl Queries {
             }
             (_, Query::PoolGet(name)) => self.pool(&name).await,
             (_, Query::PoolList(page)) => self.pools(page).await,
+            (_, Query::TenantGet(name)) => self.tenant(&name).await,
+            (Some(tenant), Query::Quota) => self.quota(tenant).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
         };
         (self.settled(answer), false)
@@ -117,6 +119,18 @@ impl Queries {
     async fn pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
         let (pools, has_more) = self.reader.pools(&page).await?;
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
+    }
+
+    async fn tenant(&self, name: &Tenant) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (config, _) = self.reader.tenant(name).await?;
+        Ok(config.map(|config| reply::tenant_config(&config)).ok_or(Refusal::NotFound))
+    }
+
+    async fn quota(&self, tenant: &Tenant) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (config, now) = self.reader.tenant(tenant).await?;
+        let mut used = self.reader.tenant_use(tenant).await?;
+        used.lapse(now);
+        Ok(Ok(reply::quota(&config.map(|config| config.limits).unwrap_or_default(), &used, now)))
     }
 
     /// Fills in the pool of a reservation by kind. Where none is found the command is decided all the same: its key may

@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod observe;
+mod quota;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

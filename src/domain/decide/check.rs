@@ -1,9 +1,10 @@
 //! What several verbs check, each with the refusal that it leads to.
 
 use crate::domain::command::PriceLimit;
-use crate::domain::id::Label;
+use crate::domain::id::{Label, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
 use crate::domain::resource::{Offer, Policy, Pool, STANDARD_OFFER};
+use crate::domain::state::State;
 use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval, is_aligned, later};
 
@@ -61,6 +62,12 @@ pub(super) fn horizon(policy: &Policy, now: Instant, end: Instant, field: impl F
         true => Ok(()),
         false => Err(out_of_range(field(), format!("at most {} seconds ahead", policy.horizon_seconds))),
     }
+}
+
+/// May the tenant have these intervals beside what it has?
+pub(super) fn quota(state: &mut State, tenant: &Tenant, now: Instant, added: &[Interval]) -> Result<(), Refusal> {
+    state.tenants_mut().lapse(tenant, now);
+    state.tenants().check_intervals(tenant, now, added)
 }
 
 /// Every interval that does not fit, in order. What has lapsed must have been taken out before.

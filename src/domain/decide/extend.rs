@@ -27,6 +27,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
     }
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
     let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
+    check::quota(state, caller.tenant, subject.now, &[added])?;
     state.lapse(&reservation.pool);
     check::capacity(&find_pool(state, &reservation.pool)?.usage, &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;

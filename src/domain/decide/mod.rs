@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
-//! | `pool_put` | the operator's |
+//! | `pool_put`, `tenant_put` | the operator's |
 //! | `check` | what several of them check |
 
 mod cancel;
@@ -16,6 +16,7 @@ mod lock;
 mod pool_put;
 mod renew;
 mod reserve;
+mod tenant_put;
 mod terminate;
 mod unlock;
 
@@ -37,6 +38,7 @@ pub fn decide(state: &mut State, request: &Request) -> Outcome {
     }
     match (&request.command, &request.tenant) {
         (Command::PoolPut(put), _) => pool_put::decide(state, put),
+        (Command::TenantPut(put), _) => tenant_put::decide(state, put),
         (command, Some(tenant)) => {
             let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
             decide_for(state, &caller, command)
@@ -76,7 +78,7 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
-        Command::PoolPut(_) => Err(Refusal::NotFound),
+        Command::PoolPut(_) | Command::TenantPut(_) => Err(Refusal::NotFound),
     }
 }
 

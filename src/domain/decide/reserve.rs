@@ -16,11 +16,13 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let name = command.pool.as_ref().ok_or(Refusal::UnknownPool)?;
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
+    state.tenants_mut().lapse(caller.tenant, now);
     let PoolState { pool, usage } = find_pool(state, name)?;
     check_kind(pool, command)?;
     check_policy(&pool.policy, command)?;
     let terms = check::terms(pool, command.price.offer_key.as_ref())?;
     check_time(&pool.policy, now, command)?;
+    state.tenants().check_intervals(caller.tenant, now, &command.intervals)?;
     check::capacity(usage, &command.intervals)?;
     check::price(&terms, &command.price)?;
 
