@@ -1,10 +1,11 @@
 //! Quotas, seen from outside: never overrun, whoever decides, and free for those who have none.
 
+use berth::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::crashes::process::WorkerProcess;
+use crate::crashes::process::{WorkerProcess, until};
 use crate::harness::{Berth, Reply, hours_from_now, metric, seconds_from_now, within};
 use crate::tap::{Tap, Way};
 
@@ -127,7 +128,7 @@ async fn caches_of_two_workers_stay_right_through_all_that_changes_use() {
         let no_hold = "select count(*) = 0 from hold where status = 'Held'";
         let sql = berth.sql().await;
         let is_over = async || sqlx::query_scalar(no_hold).fetch_one(&sql).await.unwrap();
-        within("the holds to run out", crate::crashes::process::until(is_over)).await;
+        within("the holds to run out", until(is_over)).await;
         // One after the other, so that each worker is asked by and by.
         let (limit, used) = (if round < 3 { 40 } else { 41 }, used(&berth).await["units"].as_u64().unwrap());
         for number in 0..6 {
@@ -140,6 +141,21 @@ async fn caches_of_two_workers_stay_right_through_all_that_changes_use() {
             berth.ask("cancel", json!({"reservation_id": rest["reservation_id"]})).await.ok();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_while_there_was_no_limit_counts_against_the_next() {
+    let berth = Berth::start().await;
+    berth.pool("p0", 100).await;
+    limit(&berth, json!({"units": 10, "locks": 1})).await;
+    berth.ask("reserve", hour(0, 2, 1)).await.ok();
+    limit(&berth, json!({})).await;
+    berth.ask("reserve", hour(0, 2, 20)).await.ok();
+    berth.ask("lock", json!({"requester": "a", "resource": "r"})).await.ok();
+    limit(&berth, json!({"units": 22, "locks": 1})).await;
+    assert_eq!(berth.ask("reserve", hour(0, 2, 2)).await.refused("quota_exceeded")["used"], 21);
+    berth.ask("lock", json!({"requester": "a", "resource": "s"})).await.refused("quota_exceeded");
+    berth.ask("reserve", hour(0, 2, 1)).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,10 +209,33 @@ async fn who_has_no_quota_needs_nothing_of_the_table_of_tenants() {
     let waits = "select count(*) > 0 from pg_stat_activity where datname = current_database()
                  and wait_event_type = 'Lock' and query like '%lock_tenants%'";
     let is_waiting = async || sqlx::query_scalar(waits).fetch_one(&sql).await.unwrap();
-    within("the tenant's command to wait", crate::crashes::process::until(is_waiting)).await;
+    within("the tenant's command to wait", until(is_waiting)).await;
     sqlx::raw_sql("commit").execute(&mut blocker).await.unwrap();
     let refused = within("the answer", asked).await.unwrap();
     assert_eq!((refused.code(), &refused.details()["used"]), ("quota_exceeded", &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_and_rolled_back_does_not_count() {
+    let berth = Berth::start().await;
+    berth.pool("p0", 100).await;
+    limit(&berth, json!({"units": 2})).await;
+    berth.ask("reserve", hour(0, 2, 1)).await.ok();
+    // Somebody stores an answer under the same key first, and the worker has to wait to learn of it.
+    let mut other = sqlx::PgConnection::connect(&berth.database_url).await.unwrap();
+    let key = ReceiptId::of(Tenant::parse("acme").as_ref(), &IdempotencyKey::parse("k").unwrap());
+    sqlx::raw_sql("begin").execute(&mut other).await.unwrap();
+    let insert = "insert into receipt (id, tenant, verb, request, body) values ($1, 'acme', 'cancel', '', '')";
+    sqlx::query(insert).bind(key.uuid()).execute(&mut other).await.unwrap();
+    let mut sent = berth.send("reserve", Some("k"), &hour(0, 2, 1)).await;
+    let sql = berth.sql().await;
+    let waits = "select count(*) > 0 from pg_stat_activity where datname = current_database()
+                 and wait_event_type = 'Lock' and query like '%insert_receipts%'";
+    within("the worker to wait", until(async || sqlx::query_scalar(waits).fetch_one(&sql).await.unwrap())).await;
+    sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    assert_eq!(sent.answer().await.reply.code(), "idempotency_key_conflict");
+    berth.ask("reserve", hour(0, 2, 1)).await.ok();
+    assert_eq!(berth.ask("reserve", hour(0, 2, 1)).await.refused("quota_exceeded")["used"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
