@@ -3,20 +3,23 @@
 
 mod minutes;
 mod ops;
+mod quotas;
 mod world;
 
-use berth::domain::command::Request;
+use berth::domain::command::{Command, Request, TenantPut};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
 use berth::domain::id::{HoldId, Lane};
+use berth::domain::quota::{Limits, TenantUse};
 use berth::domain::resource::Capacity;
 use berth::domain::state::{Changes, Decided};
 use berth::domain::tick::as_of;
 use berth::domain::usage::Usage;
-use berth::domain::window::Instant;
+use berth::domain::window::{Instant, Interval};
 use minutes::Minutes;
 use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second};
 use proptest::prelude::*;
+use quotas::{Counted, acme};
 use std::collections::BTreeMap;
 use world::{World, request};
 
@@ -106,6 +109,20 @@ fn lapse(world: &mut World) {
         let now = lane.head.now;
         lane.pools.values_mut().for_each(|pool| pool.usage.lapse(now));
     }
+}
+
+fn put_tenant(limits: Limits) -> Command {
+    Command::TenantPut(TenantPut { tenant: acme(), limits, registered_prefixes: Vec::new() })
+}
+
+/// What an extension adds to the reservation as it is now.
+fn added(world: &World, request: &Request, now: Instant) -> Option<Interval> {
+    let Command::Extend(extend) = &request.command else { return None };
+    let hold = as_of(world.holds.get(&extend.id)?.clone(), now);
+    let last = *hold.reservation()?.intervals.last()?;
+    let kept = hold.reservation()?.units.count();
+    let quantity = if kept == 0 { last.quantity } else { last.quantity.min(kept) };
+    (last.end < extend.end_time).then_some(Interval { start: last.end, end: extend.end_time, quantity })
 }
 
 proptest! {
@@ -209,5 +226,39 @@ proptest! {
         prop_assert_eq!(&read, &world.holds);
         let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
         prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
+    }
+
+    #[test]
+    fn a_tenant_has_never_more_than_its_limits_and_is_refused_for_nothing_less(
+        units in prop::option::of(1u64..12),
+        unit_hours in prop::option::of(1u64..4),
+        locks in prop::option::of(1u64..3),
+        ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40),
+    ) {
+        let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+        let limits = Limits { units, unit_hours, locks };
+        world.batch(&[request("acme", 1_000_002, put_tenant(limits))]);
+        for (seconds, ticks, op) in ops {
+            now += seconds;
+            world.set_now(second(now));
+            if ticks {
+                world.tick(second(now));
+            }
+            let request = numbering.request(&op, second(now));
+            let before = Counted::of(&world, second(now));
+            let added = added(&world, &request, second(now));
+            let (outcomes, _) = world.batch(std::slice::from_ref(&request));
+            before.check(&limits, &request.command, added, &outcomes[0]);
+            let after = Counted::of(&world, second(now));
+            prop_assert!(after.is_within(&limits), "{:?}", after.shown());
+            let mut cold = world.used(&acme());
+            cold.lapse(second(now));
+            let shown = |used: &TenantUse| (used.units(second(now)), used.unit_hours(second(now)), used.locks(second(now)));
+            prop_assert_eq!(shown(&cold), after.shown());
+            if let Some(known) = world.tenants.get_mut(&acme()).filter(|_| limits.has_any()) {
+                known.used.lapse(second(now));
+                prop_assert_eq!(shown(&known.used), after.shown());
+            }
+        }
     }
 }
