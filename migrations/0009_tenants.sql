@@ -21,3 +21,8 @@ create table tenant (
 -- The last committed batch that changed a row of the table above; the same in every lane, because such a batch locks
 -- all of them. So a worker that has locked any lane knows whether it knows which tenants have limits.
 alter table lane add column tenants_batch uuid;
+
+-- The tenant of a live hold, where the tenant has a limit; null otherwise. So what counts against limits is read
+-- without the tenant's history, and holds of other tenants are in no index more.
+alter table hold add column counted_for text;
+create index hold_counted on hold (counted_for) where counted_for is not null;

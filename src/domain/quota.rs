@@ -284,7 +284,10 @@ impl Tenants {
 
     /// The configurations that have changed, the tenants that have, and all of them as they are now.
     pub(super) fn finish(self) -> (Vec<TenantConfig>, BTreeSet<Tenant>, BTreeMap<Tenant, TenantState>) {
-        let Tenants { known, changed, put } = self;
+        let Tenants { known, mut changed, put } = self;
+        let is_limited = |state: &TenantState| state.config.as_ref().is_some_and(|config| config.limits.has_any());
+        // Of those without a limit nobody keeps count.
+        changed.retain(|tenant| put.contains(tenant) || known.get(tenant).is_some_and(is_limited));
         let configs = put.iter().filter_map(|tenant| known.get(tenant)?.config.clone()).collect();
         (configs, changed, known)
     }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::lane::CachedLane;
 use super::start::Database;
-use super::tenant::{self, LockedTenant};
+use super::tenant::{self, LockedTenant, Marked};
 use super::{catch_up, commit, load, sql};
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
@@ -186,8 +186,15 @@ impl Session {
     }
 
     /// What each of these tenants has; their rows are locked, or all lanes are.
-    pub async fn tenants_use(&mut self, tenants: &[Tenant]) -> Result<BTreeMap<Tenant, TenantUse>, StoreError> {
-        let used = tenant::used(&mut self.connection, tenants).await;
+    pub async fn tenants_use(
+        &mut self,
+        tenants: &[Tenant],
+        marked: Marked,
+    ) -> Result<BTreeMap<Tenant, TenantUse>, StoreError> {
+        if tenants.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let used = tenant::used(&mut self.connection, tenants, marked).await;
         self.or_rolled_back(used).await
     }
 
@@ -214,7 +221,8 @@ impl Session {
 
     async fn write(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), StoreError> {
         tenant::write(&mut self.connection, batch, writes.changes).await?;
-        commit::write(&mut self.connection, batch, writes).await
+        commit::write(&mut self.connection, batch, writes).await?;
+        tenant::mark(&mut self.connection, writes.changes).await
     }
 
     pub async fn rollback(&mut self) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ use super::columns::{Bound, column, lane_numbers};
 use super::error::StoreError;
 use super::row::{self, get, parsed};
 use super::start::Database;
+use super::tenant::Marked;
 use super::{pool, sql, tenant};
 use crate::domain::command::{InstanceKind, List, Page, SortBy};
 use crate::domain::hold::{Hold, Status};
@@ -127,8 +128,8 @@ impl Reader {
     }
 
     /// What a tenant has: reads all its live reservations and locks.
-    pub async fn tenant_use(&self, name: &Tenant) -> Result<TenantUse, StoreError> {
-        let used = tenant::used(self.database.pool(), std::slice::from_ref(name)).await?;
+    pub async fn tenant_use(&self, name: &Tenant, marked: Marked) -> Result<TenantUse, StoreError> {
+        let used = tenant::used(self.database.pool(), std::slice::from_ref(name), marked).await?;
         Ok(used.into_values().next().unwrap_or_default())
     }
 

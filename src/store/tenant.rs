@@ -78,15 +78,37 @@ pub fn config(row: &PgRow) -> Result<TenantConfig, sqlx::Error> {
     })
 }
 
+/// How the holds of a tenant are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// It has a limit, so they are marked.
+    Yes,
+    /// They are looked for in all that it ever reserved.
+    No,
+}
+
+impl Marked {
+    pub fn of(config: Option<&TenantConfig>) -> Marked {
+        match config.is_some_and(|config| config.limits.has_any()) {
+            true => Marked::Yes,
+            false => Marked::No,
+        }
+    }
+}
+
 /// What each of these tenants has: read from its live reservations and locks.
 pub async fn used<'e>(
     executor: impl sqlx::Executor<'e, Database = sqlx::Postgres>,
     tenants: &[Tenant],
+    marked: Marked,
 ) -> Result<BTreeMap<Tenant, TenantUse>, StoreError> {
     let mut used: BTreeMap<Tenant, TenantUse> =
         tenants.iter().map(|name| (name.clone(), TenantUse::default())).collect();
     let names: Vec<&str> = tenants.iter().map(Tenant::as_str).collect();
-    let query = sqlx::query(sql::LOAD_TENANT_HOLDS.clone()).bind(names).bind(lane_numbers(Lane::all()));
+    let query = match marked {
+        Marked::Yes => sqlx::query(sql::LOAD_COUNTED.clone()).bind(names),
+        Marked::No => sqlx::query(sql::LOAD_TENANT_HOLDS.clone()).bind(names).bind(lane_numbers(Lane::all())),
+    };
     let mut rows = query.fetch(executor);
     while let Some(row) = rows.try_next().await.map_err(StoreError::of("load what a tenant has"))? {
         let tenant = row::tenant(&row).map_err(StoreError::of("read the row of a hold"))?;
@@ -105,6 +127,29 @@ fn add(used: &mut TenantUse, row: &PgRow) -> Result<(), sqlx::Error> {
             used.load_reservation(id, status, expires_at, &row::intervals(row)?);
         }
         Kind::Lock => used.load_lock(id, expires_at),
+    }
+    Ok(())
+}
+
+/// Marks the holds that a batch has changed, and has written, for the tenants with limits.
+pub async fn mark(connection: &mut PgConnection, changes: &Changes) -> Result<(), StoreError> {
+    if changes.tenant_times.is_empty() {
+        return Ok(());
+    }
+    let holds = changes.inserted.iter().chain(&changes.updated);
+    let ids = holds.filter(|hold| changes.tenant_times.contains_key(&hold.tenant)).map(|hold| hold.id);
+    let (lanes, ids): (Vec<Lane>, Vec<Uuid>) = ids.map(|id| (id.lane(), id.uuid())).unzip();
+    if !ids.is_empty() {
+        let mark = sqlx::query(sql::MARK_COUNTED.clone()).bind(lane_numbers(lanes)).bind(ids);
+        mark.execute(&mut *connection).await.map_err(StoreError::of("mark what counts"))?;
+    }
+    for config in &changes.tenants {
+        let name = config.tenant.as_str();
+        let mark = match Marked::of(Some(config)) {
+            Marked::Yes => sqlx::query(sql::MARK_ALL_COUNTED.clone()).bind(name).bind(lane_numbers(Lane::all())),
+            Marked::No => sqlx::query(sql::MARK_NONE_COUNTED.clone()).bind(name),
+        };
+        mark.execute(&mut *connection).await.map_err(StoreError::of("mark all that counts"))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::domain::resource::LockName;
 use crate::domain::tick::as_of;
 use crate::store::StoreError;
 use crate::store::query::Reader;
+use crate::store::tenant::Marked;
 use crate::wire::reply::{self, Encoded};
 
 use super::answer::fits;
@@ -128,7 +129,8 @@ impl Queries {
 
     async fn quota(&self, tenant: &Tenant) -> Result<Result<Encoded, Refusal>, StoreError> {
         let (config, now) = self.reader.tenant(tenant).await?;
-        let mut used = self.reader.tenant_use(tenant).await?;
+        // Where the last limit is lifted in between nothing is marked any more, and nothing is shown as used.
+        let mut used = self.reader.tenant_use(tenant, Marked::of(config.as_ref())).await?;
         used.lapse(now);
         Ok(Ok(reply::quota(&config.map(|config| config.limits).unwrap_or_default(), &used, now)))
     }

@@ -15,7 +15,7 @@ use crate::domain::command::Command;
 use crate::domain::id::Tenant;
 use crate::domain::quota::TenantState;
 use crate::domain::window::Instant;
-use crate::store::tenant::{CachedTenant, LockedTenant};
+use crate::store::tenant::{CachedTenant, LockedTenant, Marked};
 use crate::store::{Loaded, Session, StoreError};
 
 type Slot = Arc<tokio::sync::Mutex<Option<CachedTenant>>>;
@@ -81,7 +81,11 @@ impl Tenants {
             }
             slots.insert(tenant, (slot, cached));
         }
-        let mut read = if cold.is_empty() { BTreeMap::new() } else { session.tenants_use(&cold).await? };
+        let marked = |tenant: &Tenant| Marked::of(rows.get(tenant).map(|row| &row.config));
+        let (limited, others): (Vec<Tenant>, Vec<Tenant>) =
+            cold.into_iter().partition(|tenant| marked(tenant) == Marked::Yes);
+        let mut read = session.tenants_use(&limited, Marked::Yes).await?;
+        read.extend(session.tenants_use(&others, Marked::No).await?);
         let taken = slots.into_iter().map(|(tenant, (slot, cached))| {
             let used = cached.map(|cached| cached.used).or_else(|| read.remove(&tenant)).unwrap_or_default();
             let row = rows.remove(&tenant);

@@ -95,6 +95,13 @@ async fn two_workers_grant_no_more_unit_hours_and_locks_than_there_are() {
     assert_eq!(refused[2]["error"]["details"], json!({"quota": "locks", "limit": 10, "used": 10, "requested": 1}));
 }
 
+/// Live holds of the tenant with a limit, and no others, are marked as counting.
+async fn marks_are_right(sql: &sqlx::PgPool) -> bool {
+    let wrong = "select count(*) = 0 from hold
+        where counted_for is distinct from case when tenant = 'acme' and status < 'Canceled' then tenant end";
+    sqlx::query_scalar(wrong).fetch_one(sql).await.unwrap()
+}
+
 /// What is said, taken, given back and run out on two workers leaves each with what the database says.
 #[tokio::test(flavor = "multi_thread")]
 async fn caches_of_two_workers_stay_right_through_all_that_changes_use() {
@@ -136,6 +143,7 @@ async fn caches_of_two_workers_stay_right_through_all_that_changes_use() {
             let told = berth.ask("reserve", one_too_many).await.refused("quota_exceeded");
             assert_eq!((&told["used"], &told["limit"]), (&json!(used), &json!(limit)), "round {round}");
         }
+        assert!(marks_are_right(&sql).await, "round {round}");
         if limit > used {
             let rest = berth.ask("reserve", hour(7, 2, u32::try_from(limit - used).unwrap())).await.ok();
             berth.ask("cancel", json!({"reservation_id": rest["reservation_id"]})).await.ok();

@@ -136,6 +136,8 @@ async fn each_read_of_holds_uses_the_index_that_is_made_for_it() {
     assert_eq!(indexes(&database, &sql::NEXT_DUE).await, ["lane_pkey", "hold_due"]);
     assert_eq!(indexes(&database, &by_id).await, ["hold_of_tenant"]);
     assert_eq!(indexes(&database, &sql::LOAD_TENANT_HOLDS).await, ["hold_of_tenant", "hold_live_lock"]);
+    assert_eq!(indexes(&database, &sql::LOAD_COUNTED).await, ["hold_counted"]);
+    assert_eq!(indexes(&database, &sql::MARK_COUNTED).await, ["hold_pkey"]);
     assert_eq!(indexes(&database, &sql::LOCK_TENANTS).await, ["tenant_pkey"]);
 }
 

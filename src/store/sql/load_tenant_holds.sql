@@ -1,5 +1,6 @@
 -- name: load_tenant_holds
--- Load what counts against the limits of some tenants: their live reservations, and their live locks in every lane.
+-- Load what some tenants have: their live reservations, and their live locks in every lane. Reads over the history of
+-- their reservations.
 -- The order leads each half to its index.
 select hold.tenant, hold.id, hold.kind::text as kind, hold.status::text as status, hold.expires_at, hold.intervals
 from unnest($1::text[]) as wanted (tenant)
