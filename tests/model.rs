@@ -10,7 +10,7 @@ use berth::domain::command::{Command, Request, TenantPut};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
 use berth::domain::id::{HoldId, Lane};
-use berth::domain::quota::{Limits, TenantUse};
+use berth::domain::quota::{Limits, TenantConfig, TenantState, TenantUse};
 use berth::domain::resource::Capacity;
 use berth::domain::state::{Changes, Decided};
 use berth::domain::tick::as_of;
@@ -41,6 +41,8 @@ fn past() -> impl Strategy<Value = Past> {
 /// A world with a past, at the instant to which it has come.
 fn with_past(past: &Past) -> (World, Numbering, i64) {
     let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+    let limits = Limits { units: Some(12), unit_hours: Some(3), locks: Some(2) };
+    world.batch(&[request("acme", 1_000_002, put_tenant(limits))]);
     for (seconds, op) in past {
         now += seconds;
         world.set_now(second(now));
@@ -111,6 +113,13 @@ fn lapse(world: &mut World) {
     }
 }
 
+/// What is known of the tenant between batches.
+fn known(world: &mut World, now: Instant) -> (Option<TenantConfig>, [u64; 3]) {
+    let TenantState { config, used } = world.tenants.get_mut(&acme()).unwrap();
+    used.lapse(now);
+    (config.clone(), [used.units(now), used.unit_hours(now), used.locks(now)])
+}
+
 fn put_tenant(limits: Limits) -> Command {
     Command::TenantPut(TenantPut { tenant: acme(), limits, registered_prefixes: Vec::new() })
 }
@@ -146,6 +155,7 @@ proptest! {
             lapse(world);
         }
         prop_assert_eq!(loads(&together), loads(&alone));
+        prop_assert_eq!(known(&mut together, second(now)), known(&mut alone, second(now)));
         for lane in Lane::all() {
             prop_assert_eq!(together.lanes[&lane].head, alone.lanes[&lane].head);
             let pools = |world: &World| world.lanes[&lane].pools.values().map(|it| it.pool.clone()).collect::<Vec<_>>();
@@ -165,13 +175,15 @@ proptest! {
         let mut lost = numbering.clone();
         let mut requests: Vec<Request> = ops.iter().map(|op| lost.request(op, second(now))).collect();
         requests.push(request("acme", 2_000_000, put(7, 3)));
+        requests.push(request("acme", 2_000_001, put_tenant(Limits::default())));
         let mut state = world.open(&requests, &[]);
         for request in &requests {
             let _ = decide(&mut state, request);
         }
-        let Decided { mut lanes, rollback, .. } = state.finish();
-        rollback.apply(&mut lanes);
+        let Decided { mut lanes, mut tenants, rollback, .. } = state.finish();
+        rollback.apply(&mut lanes, &mut tenants);
         world.lanes.extend(lanes);
+        world.tenants.extend(tenants);
         for (lane, head) in heads {
             world.lanes.get_mut(&lane).unwrap().head = head;
         }
@@ -189,6 +201,7 @@ proptest! {
             let (was, is) = (untouched.batch(std::slice::from_ref(&request)), world.batch(&[request]));
             prop_assert_eq!(was, is);
             prop_assert_eq!(loads(&world), loads(&untouched));
+            prop_assert_eq!(known(&mut world, second(now)), known(&mut untouched, second(now)));
         }
     }
 

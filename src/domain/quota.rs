@@ -16,7 +16,7 @@ use super::hold::{Claim, Hold, Status, interval_change};
 use super::id::{HoldId, ResourceName, Tenant};
 use super::outcome::Refusal;
 use super::resource::Capacity;
-use super::usage::Usage;
+use super::usage::{Undo, Usage};
 use super::window::{Delta, Instant, Interval};
 
 /// Largest limit of any kind.
@@ -97,6 +97,38 @@ impl Default for TenantUse {
     }
 }
 
+/// A live claim on a lock: when it runs out, if it ever does.
+type LockClaim = Option<Option<Instant>>;
+
+#[derive(Debug)]
+enum UseUndo {
+    Units(Undo),
+    /// What there was before.
+    Lock(HoldId, LockClaim),
+}
+
+/// Takes back one change of a tenant.
+#[derive(Debug)]
+pub struct TenantUndo(Tenant, Change);
+
+#[derive(Debug)]
+enum Change {
+    Use(UseUndo),
+    /// What the operator had said before.
+    Config(Option<TenantConfig>),
+}
+
+impl TenantUndo {
+    /// The latest first.
+    pub(super) fn apply(self, tenants: &mut BTreeMap<Tenant, TenantState>) {
+        let Some(state) = tenants.get_mut(&self.0) else { return };
+        match self.1 {
+            Change::Use(undo) => state.used.undo(undo),
+            Change::Config(before) => state.config = before,
+        }
+    }
+}
+
 /// The intervals over which a hold counts against its tenant's limits. Unlike against its pool, a reservation that was
 /// terminated counts no more.
 fn counted(hold: &Hold) -> &[Interval] {
@@ -116,7 +148,7 @@ impl TenantUse {
     /// Adds a live reservation that was read from the database.
     pub fn load_reservation(&mut self, id: HoldId, status: Status, expires_at: Option<Instant>, of: &[Interval]) {
         let change: Vec<Delta> = interval_change(&[], of);
-        let _ = self.units.apply(id, &change, lapses_at(status, expires_at)); // nothing of it is ever taken back
+        let _ = self.units.apply(id, &change, lapses_at(status, expires_at)); // what is stored is never taken back
     }
 
     /// Adds a live claim on a lock that was read from the database.
@@ -125,24 +157,38 @@ impl TenantUse {
     }
 
     /// Goes along with a change of one of the tenant's holds.
-    fn apply(&mut self, before: Option<&Hold>, after: &Hold) {
+    fn apply(&mut self, before: Option<&Hold>, after: &Hold) -> UseUndo {
         match &after.claim {
             Claim::Reservation(_) => {
                 let change = interval_change(before.map_or(&[][..], counted), counted(after));
-                let _ = self.units.apply(after.id, &change, lapses_at(after.status, after.expires_at));
+                UseUndo::Units(self.units.apply(after.id, &change, lapses_at(after.status, after.expires_at)))
             }
-            Claim::Lock(_) => self.set_lock(after.id, (!after.status.is_terminal()).then_some(after.expires_at)),
+            Claim::Lock(_) => {
+                let claim = (!after.status.is_terminal()).then_some(after.expires_at);
+                UseUndo::Lock(after.id, self.set_lock(after.id, claim))
+            }
         }
     }
 
-    fn set_lock(&mut self, id: HoldId, claim: Option<Option<Instant>>) {
-        if let Some(Some(expires_at)) = self.locks.remove(&id) {
+    /// Takes back an `apply`, the latest first.
+    fn undo(&mut self, undo: UseUndo) {
+        match undo {
+            UseUndo::Units(undo) => self.units.undo(undo),
+            UseUndo::Lock(id, before) => drop(self.set_lock(id, before)),
+        }
+    }
+
+    /// `None`: there is no claim. Gives what there was.
+    fn set_lock(&mut self, id: HoldId, claim: LockClaim) -> LockClaim {
+        let before = self.locks.remove(&id);
+        if let Some(Some(expires_at)) = before {
             self.expiries.remove(&(expires_at, id));
         }
         if let Some(expires_at) = claim {
             self.locks.insert(id, expires_at);
             self.expiries.extend(expires_at.map(|at| (at, id)));
         }
+        before
     }
 
     /// Takes out what has run out by now. Nothing may be asked about an earlier instant afterwards.
@@ -268,18 +314,19 @@ impl Tenants {
         Some((&state.config.as_ref()?.limits, &state.used))
     }
 
-    pub fn put(&mut self, config: TenantConfig) {
+    pub(super) fn put(&mut self, config: TenantConfig) -> TenantUndo {
         let tenant = config.tenant.clone();
-        self.known.entry(tenant.clone()).or_default().config = Some(config);
+        let before = self.known.entry(tenant.clone()).or_default().config.replace(config);
         self.changed.insert(tenant.clone());
-        self.put.insert(tenant);
+        self.put.insert(tenant.clone());
+        TenantUndo(tenant, Change::Config(before))
     }
 
-    pub(super) fn record(&mut self, before: Option<&Hold>, after: &Hold) {
-        if let Some(state) = self.known.get_mut(&after.tenant) {
-            state.used.apply(before, after);
-            self.changed.insert(after.tenant.clone());
-        }
+    pub(super) fn record(&mut self, before: Option<&Hold>, after: &Hold) -> Option<TenantUndo> {
+        let state = self.known.get_mut(&after.tenant)?;
+        let undo = state.used.apply(before, after);
+        self.changed.insert(after.tenant.clone());
+        Some(TenantUndo(after.tenant.clone(), Change::Use(undo)))
     }
 
     /// The configurations that have changed, the tenants that have, and all of them as they are now.

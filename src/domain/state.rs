@@ -9,7 +9,7 @@ use super::command::{Request, Trace};
 use super::event::{Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName, Tenant};
-use super::quota::{TenantConfig, TenantState, Tenants};
+use super::quota::{TenantConfig, TenantState, TenantUndo, Tenants};
 use super::resource::{Capacity, LockName, Pool};
 use super::usage::{Undo, Usage};
 use super::window::Instant;
@@ -210,7 +210,8 @@ impl State {
             let undo = pool.usage.apply(hold.id, &event.usage, event.lapses_at());
             self.rollback.0.push(Step::Usage(reservation.pool.clone(), undo));
         }
-        self.tenants.record(before.map(|known| &known.hold), &hold);
+        let undo = self.tenants.record(before.map(|known| &known.hold), &hold);
+        self.rollback.0.extend(undo.map(Step::Tenant));
         self.events.push(event);
         self.remember(hold.clone());
         hold
@@ -246,6 +247,12 @@ impl State {
         self.rollback.0.push(Step::Pool(pool.name, before));
     }
 
+    /// Sets what the operator says of a tenant; its use stays as it is.
+    pub fn put_tenant(&mut self, config: TenantConfig) {
+        let undo = self.tenants.put(config);
+        self.rollback.0.push(Step::Tenant(undo));
+    }
+
     /// What has to be written, the lanes as they are once it is committed, and the way back where it is not.
     pub fn finish(self) -> Decided {
         let now = self.latest_now();
@@ -271,7 +278,6 @@ impl State {
 #[derive(Debug)]
 pub struct Decided {
     pub lanes: BTreeMap<Lane, LaneState>,
-    /// Of a batch that is rolled back: good where `changes.tenant_times` has not got them, to be forgotten otherwise.
     pub tenants: BTreeMap<Tenant, TenantState>,
     pub changes: Changes,
     pub rollback: Rollback,
@@ -286,11 +292,13 @@ enum Step {
     Usage(PoolName, Undo),
     /// The pool's configuration before; `None`: there was none.
     Pool(PoolName, Option<Pool>),
+    Tenant(TenantUndo),
 }
 
 impl Rollback {
-    /// Makes the pools what they were before the batch. The counters of the lanes are read again with their lock.
-    pub fn apply(self, lanes: &mut BTreeMap<Lane, LaneState>) {
+    /// Makes pools and tenants what they were before the batch. The counters of the lanes are read again with their
+    /// lock.
+    pub fn apply(self, lanes: &mut BTreeMap<Lane, LaneState>, tenants: &mut BTreeMap<Tenant, TenantState>) {
         for step in self.0.into_iter().rev() {
             match step {
                 Step::Usage(name, undo) => {
@@ -300,6 +308,7 @@ impl Rollback {
                     }
                 }
                 Step::Pool(name, before) => restore(lanes, name, before),
+                Step::Tenant(undo) => undo.apply(tenants),
             }
         }
     }

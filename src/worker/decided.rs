@@ -165,7 +165,7 @@ impl Decided {
     /// The lanes as they are now that batch `id` is committed.
     pub fn committed(self, id: uuid::Uuid) -> Committed {
         let Decided { before, mut lanes, mut tenants, tenant_states, changes, replies, payloads, .. } = self;
-        tenants.put_back(tenant_states, |tenant| changes.tenant_times.contains_key(tenant), Some(id));
+        tenants.put_back(tenant_states, |tenant| changes.tenant_times.contains_key(tenant).then_some(id));
         let cached = |(lane, before): (Lane, Before)| {
             let state = lanes.remove(&lane)?;
             let has_new_pool = changes.pools.iter().any(|pool| pool.lane() == lane);
@@ -181,11 +181,11 @@ impl Decided {
         self.tenants = LockedTenants::default();
     }
 
-    /// The lanes as they were, where the batch was rolled back.
+    /// The lanes and tenants as they were, where the batch was rolled back.
     pub fn rolled_back(self) -> (BTreeMap<Lane, CachedLane>, Vec<Reply>) {
-        let Decided { before, mut lanes, mut tenants, tenant_states, changes, rollback, replies, .. } = self;
-        tenants.put_back(tenant_states, |tenant| changes.tenant_times.contains_key(tenant), None);
-        rollback.apply(&mut lanes);
+        let Decided { before, mut lanes, mut tenants, mut tenant_states, rollback, replies, .. } = self;
+        rollback.apply(&mut lanes, &mut tenant_states);
+        tenants.put_back(tenant_states, |_| None);
         let cached = |(lane, before): (Lane, Before)| {
             let mut state = lanes.remove(&lane)?;
             state.head = before.head;

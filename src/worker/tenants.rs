@@ -143,18 +143,11 @@ impl LockedTenants {
         self.0.iter_mut().map(|(tenant, taken)| (tenant.clone(), std::mem::take(&mut taken.state))).collect()
     }
 
-    /// Keeps what is known of tenants that the batch left as they were (`changed` is false of them), and of all where
-    /// it was committed as `id`.
-    pub fn put_back(
-        &mut self,
-        states: BTreeMap<Tenant, TenantState>,
-        changed: impl Fn(&Tenant) -> bool,
-        id: Option<Uuid>,
-    ) {
+    /// Keeps what is known of them; `changed_by` tells the batch that has just changed one, if it did.
+    pub fn put_back(&mut self, states: BTreeMap<Tenant, TenantState>, changed_by: impl Fn(&Tenant) -> Option<Uuid>) {
         for (tenant, state) in states {
-            let Some(mut taken) = self.0.remove(&tenant) else { continue };
-            let last_batch = if changed(&tenant) { id } else { taken.last_batch };
-            if !changed(&tenant) || id.is_some() {
+            if let Some(mut taken) = self.0.remove(&tenant) {
+                let last_batch = changed_by(&tenant).or(taken.last_batch);
                 *taken.slot = Some(CachedTenant { last_batch, used: state.used });
             }
         }

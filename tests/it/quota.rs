@@ -167,6 +167,21 @@ async fn what_was_taken_while_there_was_no_limit_counts_against_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn time_never_goes_back_for_a_tenant_with_a_limit_whatever_lane_it_was_in() {
+    let berth = Berth::start().await;
+    make_pools(&berth).await;
+    limit(&berth, json!({"units": 10})).await;
+    let at = hours_from_now(2);
+    let free = berth.ask_as("free", "reserve", &[], &hour(0, 5, 1).to_string()).await.ok();
+    assert_ne!(free["created_at"], at);
+    let ahead = sqlx::AssertSqlSafe(format!("update tenant set decided_at = '{at}'"));
+    sqlx::query(ahead).execute(&berth.sql().await).await.unwrap();
+    for pool in 0..3 {
+        assert_eq!(berth.ask("reserve", hour(pool, 5, 1)).await.ok()["created_at"], at);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_by_quota_is_the_answer_to_its_key_also_when_the_limit_is_raised() {
     let berth = Berth::start().await;
     berth.pool("p0", 10).await;

@@ -19,6 +19,6 @@ pub(super) fn decide(state: &mut State, put: &TenantPut) -> Outcome {
     }
 
     let config = TenantConfig { version: wanted.version + 1, ..wanted };
-    state.tenants_mut().put(config.clone());
+    state.put_tenant(config.clone());
     Ok(Answer::Tenant(Box::new(config)))
 }
