@@ -49,6 +49,20 @@ async fn peak(berth: &Berth) -> i64 {
     sqlx::query_scalar(peak).fetch_one(&berth.sql().await).await.unwrap()
 }
 
+/// The tenant `acme` has never had more units than these, and what the workers know of it is what the database says.
+pub async fn assert_kept(berth: &Berth, units_max: i64) {
+    let peak = peak(berth).await;
+    assert!(peak <= units_max, "{peak} of {units_max}");
+    assert!(marks_are_right(&berth.sql().await).await);
+    let used = used(berth).await["units"].as_i64().unwrap();
+    let too_many = json!({"pool": "long", "start_time": hours_from_now(1), "end_time": hours_from_now(9),
+                          "quantity": units_max - used + 1});
+    for _ in 0..6 {
+        let told = berth.ask("reserve", too_many.clone()).await.refused("quota_exceeded");
+        assert_eq!(told["used"], used);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_grant_no_more_units_than_there_are_over_any_number_of_pools() {
     let berth = Berth::with_workers(2).await;
