@@ -123,18 +123,18 @@ async fn caches_of_two_workers_stay_right_through_all_that_changes_use() {
     make_pools(&berth).await;
     limit(&berth, json!({"units": 40})).await;
     for round in 0..6 {
-        let taken = join_all((0..24).map(|number| berth.ask("reserve", hour(number, 2, 2)))).await;
         let held = (0..6).map(async |number| {
             let mut body = hour(number, 2, 1);
             body["hold_seconds"] = json!(1);
             berth.ask("reserve", body).await
         });
-        let held = join_all(held).await;
+        assert!(granted(&join_all(held).await) > 0 || round > 0, "some run out");
+        let taken = join_all((0..24).map(|number| berth.ask("reserve", hour(number, 2, 2)))).await;
         let key = format!("same-{round}");
         let same = (0..10).map(|number| berth.ask_with_key("reserve", &key, hour(number % 2, 2, 1)));
         let same = join_all(same).await;
         assert!(same.iter().filter(|reply| !reply.is_replay() && reply.code() == "ok").count() <= 1);
-        for (number, reply) in taken.iter().chain(&held).chain(&same).filter(|reply| reply.code() == "ok").enumerate() {
+        for (number, reply) in taken.iter().chain(&same).filter(|reply| reply.code() == "ok").enumerate() {
             let id = &reply.body["reservation_id"];
             match number % 5 {
                 4 => berth.ask("extend", json!({"reservation_id": id, "end_time": hours_from_now(4)})).await,
