@@ -5,6 +5,7 @@
 //! | `== name` | a new story, in an empty world at 12:00 of the first day |
 //! | `at 12:30` | sets the clock; `1d08:00:01.5` is on the second day |
 //! | `pool gpu capacity=8 …` | `pool_put`; what is not given takes its default |
+//! | `tenant acme units=8 …`, `used acme` | `tenant_put`; what counts against the limits |
 //! | `reserve r1 pool=gpu 13:00..14:00 x4 …` | asks for a reservation and calls it `r1` |
 //! | `latest gpu 13:00 x4`, `slots gpu 12:00..16:00`, `fits gpu 13:00..14:00 x4` | the modes of `availability` |
 //! | `find gpu,big 12:00..16:00 x4 for=3600 limit=3`, `extension r1`, `quote gpu 13:00..14:00 x4` | the other looks |

@@ -177,8 +177,8 @@ impl Tried {
         let heads: Vec<_> = self.world.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
         let mut state = self.world.open(std::slice::from_ref(&request), &[]);
         let outcome = decide(&mut state, &request);
-        let Decided { mut lanes, changes, rollback } = state.finish();
-        rollback.apply(&mut lanes);
+        let Decided { mut lanes, changes, rollback, mut tenants } = state.finish();
+        rollback.apply(&mut lanes, &mut tenants);
         self.world.lanes.extend(lanes);
         for (lane, head) in heads {
             self.world.lanes.get_mut(&lane).unwrap().head = head;

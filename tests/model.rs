@@ -3,21 +3,24 @@
 
 mod minutes;
 mod ops;
+mod quotas;
 mod world;
 
-use berth::domain::command::{Command, Request};
+use berth::domain::command::{Command, Request, TenantPut};
 use berth::domain::decide::decide;
 use berth::domain::hold::{Hold, Units};
 use berth::domain::id::{HoldId, Lane};
 use berth::domain::outcome::{Answer, Outcome};
+use berth::domain::quota::{Limits, TenantConfig, TenantState, TenantUse};
 use berth::domain::resource::Capacity;
 use berth::domain::state::{Changes, Decided};
 use berth::domain::tick::as_of;
 use berth::domain::usage::Usage;
-use berth::domain::window::Instant;
+use berth::domain::window::{Instant, Interval};
 use minutes::Minutes;
 use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, steps};
 use proptest::prelude::*;
+use quotas::{Counted, acme};
 use std::collections::BTreeMap;
 use world::{World, request};
 
@@ -39,6 +42,8 @@ fn past() -> impl Strategy<Value = Past> {
 /// A world with a past, at the instant to which it has come.
 fn with_past(past: &Past) -> (World, Numbering, i64) {
     let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+    let limits = Limits { units: Some(12), unit_hours: Some(3), locks: Some(2) };
+    world.batch(&[request("acme", 1_000_002, put_tenant(limits))]);
     for (seconds, op) in past {
         now += seconds;
         world.set_now(second(now));
@@ -124,6 +129,27 @@ fn dry(request: &Request, outcome: &Outcome) -> Outcome {
     Ok(Answer::DryRun(Box::new(answer)))
 }
 
+/// What is known of the tenant between batches.
+fn known(world: &mut World, now: Instant) -> (Option<TenantConfig>, [u64; 3]) {
+    let TenantState { config, used } = world.tenants.get_mut(&acme()).unwrap();
+    used.lapse(now);
+    (config.clone(), [used.units(now), used.unit_hours(now), used.locks(now)])
+}
+
+fn put_tenant(limits: Limits) -> Command {
+    Command::TenantPut(TenantPut { tenant: acme(), limits, registered_prefixes: Vec::new() })
+}
+
+/// What an extension adds to the reservation as it is now.
+fn added(world: &World, request: &Request, now: Instant) -> Option<Interval> {
+    let Command::Extend(extend) = &request.command else { return None };
+    let hold = as_of(world.holds.get(&extend.id)?.clone(), now);
+    let last = *hold.reservation()?.intervals.last()?;
+    let kept = hold.reservation()?.units.count();
+    let quantity = if kept == 0 { last.quantity } else { last.quantity.min(kept) };
+    (last.end < extend.end_time).then_some(Interval { start: last.end, end: extend.end_time, quantity })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
@@ -190,6 +216,7 @@ proptest! {
             lapse(world);
         }
         prop_assert_eq!(loads(&together), loads(&alone));
+        prop_assert_eq!(known(&mut together, second(now)), known(&mut alone, second(now)));
         for lane in Lane::all() {
             prop_assert_eq!(together.lanes[&lane].head, alone.lanes[&lane].head);
             let pools = |world: &World| world.lanes[&lane].pools.values().map(|it| it.pool.clone()).collect::<Vec<_>>();
@@ -211,13 +238,15 @@ proptest! {
         requests.push(request("acme", 2_000_000, put(7, 3)));
         requests.iter_mut().skip(1).step_by(3).for_each(|request| request.is_dry_run = true);
         requests.push(request("acme", 2_000_000, put(7, 3)));
+        requests.push(request("acme", 2_000_001, put_tenant(Limits::default())));
         let mut state = world.open(&requests, &[]);
         for request in &requests {
             let _ = decide(&mut state, request);
         }
-        let Decided { mut lanes, rollback, .. } = state.finish();
-        rollback.apply(&mut lanes);
+        let Decided { mut lanes, mut tenants, rollback, .. } = state.finish();
+        rollback.apply(&mut lanes, &mut tenants);
         world.lanes.extend(lanes);
+        world.tenants.extend(tenants);
         for (lane, head) in heads {
             world.lanes.get_mut(&lane).unwrap().head = head;
         }
@@ -235,6 +264,7 @@ proptest! {
             let (was, is) = (untouched.batch(std::slice::from_ref(&request)), world.batch(&[request]));
             prop_assert_eq!(was, is);
             prop_assert_eq!(loads(&world), loads(&untouched));
+            prop_assert_eq!(known(&mut world, second(now)), known(&mut untouched, second(now)));
         }
     }
 
@@ -272,5 +302,39 @@ proptest! {
         prop_assert_eq!(read, shown(world.holds.values().cloned()));
         let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
         prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
+    }
+
+    #[test]
+    fn a_tenant_has_never_more_than_its_limits_and_is_refused_for_nothing_less(
+        units in prop::option::of(1u64..12),
+        unit_hours in prop::option::of(1u64..4),
+        locks in prop::option::of(1u64..3),
+        ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40),
+    ) {
+        let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
+        let limits = Limits { units, unit_hours, locks };
+        world.batch(&[request("acme", 1_000_002, put_tenant(limits))]);
+        for (seconds, ticks, op) in ops {
+            now += seconds;
+            world.set_now(second(now));
+            if ticks {
+                world.tick(second(now));
+            }
+            let request = numbering.request(&op, second(now));
+            let before = Counted::of(&world, second(now));
+            let added = added(&world, &request, second(now));
+            let (outcomes, _) = world.batch(std::slice::from_ref(&request));
+            before.check(&limits, &request.command, added, &outcomes[0]);
+            let after = Counted::of(&world, second(now));
+            prop_assert!(after.is_within(&limits), "{:?}", after.shown());
+            let mut cold = world.used(&acme());
+            cold.lapse(second(now));
+            let shown = |used: &TenantUse| (used.units(second(now)), used.unit_hours(second(now)), used.locks(second(now)));
+            prop_assert_eq!(shown(&cold), after.shown());
+            if let Some(known) = world.tenants.get_mut(&acme()).filter(|_| limits.has_any()) {
+                known.used.lapse(second(now));
+                prop_assert_eq!(shown(&known.used), after.shown());
+            }
+        }
     }
 }

@@ -24,5 +24,7 @@ mod samples;
 mod schemas;
 #[path = "wire/subjects.rs"]
 mod subjects;
+#[path = "wire/tenants.rs"]
+mod tenants;
 #[path = "wire/update.rs"]
 mod update;

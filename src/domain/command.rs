@@ -8,6 +8,7 @@ use super::id::{
     Tenant,
 };
 use super::look::Look;
+use super::quota::Limits;
 use super::resource::{Capacity, LockName, Offer, Policy};
 use super::window::{Instant, Interval};
 
@@ -59,6 +60,7 @@ pub enum Command {
     PoolPut(PoolPut),
     /// Changes nothing, and so has no receipt.
     Look(Look),
+    TenantPut(TenantPut),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -188,6 +190,15 @@ pub struct PoolPut {
     pub tags: Option<Opaque>,
 }
 
+/// All that the operator says of a tenant: what is not given is unlimited, or none.
+#[derive(Clone, Debug)]
+pub struct TenantPut {
+    pub tenant: Tenant,
+    pub limits: Limits,
+    /// Sorted, each once.
+    pub registered_prefixes: Vec<ResourceName>,
+}
+
 impl Request {
     /// The lanes that have to be locked to decide it.
     pub fn lanes(&self) -> LaneSet {
@@ -199,6 +210,8 @@ impl Request {
             }
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
             Command::Look(look) => look.lanes(),
+            // Nothing of the tenant may change meanwhile, wherever it is.
+            Command::TenantPut(_) => Lane::all().collect(),
             command => {
                 let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
                 self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
@@ -278,6 +291,9 @@ pub enum Query {
     /// Those that take reservations.
     Pools(Page),
     PoolList(Page),
+    TenantGet(Tenant),
+    /// The limits of the tenant that asks, and what it has.
+    Quota,
 }
 
 /// What a tenant holds of a pool over time.

@@ -340,8 +340,11 @@ impl Hold {
 /// What changes in a pool's use when a hold goes from one state to the next. Intervals are sorted, so each is searched
 /// for, not compared with all.
 pub fn usage_change(before: Option<&Hold>, after: &Hold) -> Vec<Delta> {
-    let was = before.map_or(&[][..], Hold::occupied);
-    let is = after.occupied();
+    interval_change(before.map_or(&[][..], Hold::occupied), after.occupied())
+}
+
+/// What changes in units over time where one set of intervals takes the place of another.
+pub(super) fn interval_change(was: &[Interval], is: &[Interval]) -> Vec<Delta> {
     if was == is {
         return Vec::new();
     }

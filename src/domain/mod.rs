@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod past;
 mod pause;
 pub mod price;
+pub mod quota;
 pub mod resource;
 pub mod schedule;
 pub mod state;

@@ -6,6 +6,7 @@ use super::command::UnitId;
 use super::counter::Instead;
 use super::hold::{Hold, Status};
 use super::look::Looked;
+use super::quota::{Quota, TenantConfig};
 use super::resource::Pool;
 use super::window::Instant;
 
@@ -24,6 +25,7 @@ pub enum Answer {
     Looked(Box<Looked>),
     /// What it would be; nothing was changed.
     DryRun(Box<Answer>),
+    Tenant(Box<TenantConfig>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -155,7 +157,7 @@ pub struct Shortfall {
 }
 
 /// Why a command was refused, in order of precedence: form, tenant, idempotency, deadline, existence, policy, state,
-/// time, capacity, price; then what is no fault of the request.
+/// time, quota, capacity, price; then what is no fault of the request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     InvalidJson,
@@ -195,6 +197,13 @@ pub enum Refusal {
     HoldExpired,
     LeadTimeViolation {
         earliest_start: Instant,
+    },
+    /// `used` and `requested` together are above `limit`; unit-hours begun are shown as whole ones.
+    QuotaExceeded {
+        quota: Quota,
+        limit: u64,
+        used: u64,
+        requested: u64,
     },
     InsufficientCapacity {
         intervals: Vec<Shortfall>,
@@ -246,6 +255,7 @@ impl Refusal {
             Refusal::InvalidState { .. } => (409, "invalid_state"),
             Refusal::HoldExpired => (409, "hold_expired"),
             Refusal::LeadTimeViolation { .. } => (422, "lead_time_violation"),
+            Refusal::QuotaExceeded { .. } => (429, "quota_exceeded"),
             Refusal::InsufficientCapacity { .. } => (409, "insufficient_capacity"),
             Refusal::PriceAboveMax { .. } => (409, "price_above_max"),
             Refusal::Overloaded { .. } => (429, "overloaded"),
@@ -259,10 +269,12 @@ impl Refusal {
         matches!(self, Refusal::Overloaded { .. } | Refusal::Unavailable | Refusal::UnknownOutcome)
     }
 
-    /// Is it the answer to its idempotency key from then on? What says something about the pool or the hold is; what
+    /// Is it the answer to its idempotency key from then on? What says something about the pool, the hold or the tenant is; what
     /// says that nothing was decided is not.
     pub fn is_decided(&self) -> bool {
-        matches!(self.number(), 409 | 422) && !matches!(self, Refusal::IdempotencyKeyConflict { .. })
+        let is_of_things =
+            matches!(self.number(), 409 | 422) && !matches!(self, Refusal::IdempotencyKeyConflict { .. });
+        is_of_things || matches!(self, Refusal::QuotaExceeded { .. })
     }
 }
 
@@ -304,6 +316,9 @@ impl fmt::Display for Refusal {
                 write!(f, "This is not possible while the status is {}.", status.name())
             }
             Refusal::HoldExpired => f.write_str("The hold ran out before it was confirmed."),
+            Refusal::QuotaExceeded { quota, .. } => {
+                write!(f, "This would be more than the quota of {} of this tenant.", quota.name())
+            }
             Refusal::InsufficientCapacity { .. } => {
                 f.write_str("At least one interval asks for more units than are free.")
             }

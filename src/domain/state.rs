@@ -11,7 +11,8 @@ use self::trial::Trial;
 use super::command::{Request, Trace};
 use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
-use super::id::{Actor, HoldId, Lane, PoolName};
+use super::id::{Actor, HoldId, Lane, PoolName, Tenant};
+use super::quota::{TenantConfig, TenantState, TenantUndo, Tenants};
 use super::resource::{Capacity, LockName, Pool};
 use super::usage::{Undo, Usage};
 use super::window::Instant;
@@ -71,6 +72,10 @@ pub struct Changes {
     pub events: Vec<Event>,
     pub pools: Vec<Pool>,
     pub heads: BTreeMap<Lane, Head>,
+    /// Configurations of tenants that are new or have changed.
+    pub tenants: Vec<TenantConfig>,
+    /// The loaded tenants whose use or configuration has changed, each with the time of the batch.
+    pub tenant_times: BTreeMap<Tenant, Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +93,7 @@ pub struct State {
     lock_holders: BTreeMap<LockName, HoldId>,
     changed_pools: BTreeSet<PoolName>,
     events: Vec<Event>,
+    tenants: Tenants,
     rollback: Rollback,
     /// While a dry run is decided: what it has changed.
     trial: Option<Trial>,
@@ -101,6 +107,7 @@ impl State {
             lock_holders: BTreeMap::new(),
             changed_pools: BTreeSet::new(),
             events: Vec::new(),
+            tenants: Tenants::default(),
             rollback: Rollback::default(),
             trial: None,
         }
@@ -142,6 +149,15 @@ impl State {
         self.lanes.values().flat_map(|lane| lane.pools.values())
     }
 
+    /// The tenants whose limits and use may matter.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    pub fn tenants_mut(&mut self) -> &mut Tenants {
+        &mut self.tenants
+    }
+
     /// Takes what has lapsed by now out of a pool's use, and forgets its distant past. Each pool when it is decided
     /// upon, because a lane may have thousands.
     pub fn lapse(&mut self, name: &PoolName) {
@@ -173,7 +189,8 @@ impl State {
         lane.head.fence
     }
 
-    /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage.
+    /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage
+    /// and that of its tenant.
     /// `hold` is the state after the change, its version still that of before (0 for a new one).
     pub fn record(&mut self, hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
         self.record_with(hold, event_type, effective_at, cause, Credits::default())
@@ -216,6 +233,8 @@ impl State {
             let undo = pool.usage.apply(hold.id, &event.usage, event.lapses_at());
             self.rollback.0.push(Step::Usage(reservation.pool.clone(), undo));
         }
+        let undo = self.tenants.record(before.map(|known| &known.hold), &hold);
+        self.rollback.0.extend(undo.map(Step::Tenant));
         self.events.push(event);
         self.remember(hold.clone());
         hold
@@ -252,8 +271,15 @@ impl State {
         self.rollback.0.push(Step::Pool(pool.name, before));
     }
 
+    /// Sets what the operator says of a tenant; its use stays as it is.
+    pub fn put_tenant(&mut self, config: TenantConfig) {
+        let undo = self.tenants.put(config);
+        self.rollback.0.push(Step::Tenant(undo));
+    }
+
     /// What has to be written, the lanes as they are once it is committed, and the way back where it is not.
     pub fn finish(self) -> Decided {
+        let now = self.latest_now();
         let mut changes = Changes { events: self.events, ..Changes::default() };
         for known in self.holds.into_values().filter(|known| known.is_changed) {
             match known.is_stored {
@@ -265,7 +291,10 @@ impl State {
         let pools = self.lanes.values().flat_map(|lane| lane.pools.values());
         changes.pools = pools.filter(is_changed).map(|state| state.pool.clone()).collect();
         changes.heads = self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
-        Decided { lanes: self.lanes, changes, rollback: self.rollback }
+        let (configs, changed, tenants) = self.tenants.finish();
+        changes.tenants = configs;
+        changes.tenant_times = changed.into_iter().filter_map(|tenant| Some((tenant, now?))).collect();
+        Decided { lanes: self.lanes, tenants, changes, rollback: self.rollback }
     }
 }
 
@@ -273,6 +302,7 @@ impl State {
 #[derive(Debug)]
 pub struct Decided {
     pub lanes: BTreeMap<Lane, LaneState>,
+    pub tenants: BTreeMap<Tenant, TenantState>,
     pub changes: Changes,
     pub rollback: Rollback,
 }
@@ -286,11 +316,13 @@ enum Step {
     Usage(PoolName, Undo),
     /// The pool's configuration before; `None`: there was none.
     Pool(PoolName, Option<Pool>),
+    Tenant(TenantUndo),
 }
 
 impl Rollback {
-    /// Makes the pools what they were before the batch. The counters of the lanes are read again with their lock.
-    pub fn apply(self, lanes: &mut BTreeMap<Lane, LaneState>) {
+    /// Makes pools and tenants what they were before the batch. The counters of the lanes are read again with their
+    /// lock.
+    pub fn apply(self, lanes: &mut BTreeMap<Lane, LaneState>, tenants: &mut BTreeMap<Tenant, TenantState>) {
         for step in self.0.into_iter().rev() {
             match step {
                 Step::Usage(name, undo) => {
@@ -300,6 +332,7 @@ impl Rollback {
                     }
                 }
                 Step::Pool(name, before) => restore(lanes, name, before),
+                Step::Tenant(undo) => undo.apply(tenants),
             }
         }
     }

@@ -7,12 +7,13 @@
 //! | 3 | load receipts |
 //! | 4 | load holds: by id, live locks by name, and what is due |
 //! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
-//! | then | write: changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
+//! | then | where tenants with limits are concerned: lock their rows; read what they have where the cache is out of date |
+//! | then | write: tenants, changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
 //! | last | commit |
 //!
 //! No round trip is made where there is nothing to ask or to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -20,9 +21,11 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::lane::CachedLane;
 use super::start::Database;
+use super::tenant::{self, LockedTenant, Marked};
 use super::{catch_up, commit, load, sql};
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
+use crate::domain::quota::TenantUse;
 use crate::domain::resource::LockName;
 use crate::domain::state::Changes;
 use crate::domain::window::Instant;
@@ -66,6 +69,8 @@ pub struct Loaded {
     pub holds: Vec<Hold>,
     pub receipts: BTreeMap<ReceiptId, Receipt>,
     pub due: Vec<DuePage>,
+    /// The last batch that changed what is known of tenants; the same in every lane.
+    pub tenants_batch: Option<Uuid>,
 }
 
 /// The holds of one lane that are due, in order.
@@ -76,6 +81,8 @@ pub struct DuePage {
     pub due: Vec<DueMark>,
     /// There may be more behind the last one.
     pub is_full: bool,
+    /// The instant up to which it was looked for.
+    pub until: Instant,
 }
 
 /// A stored reply.
@@ -164,14 +171,50 @@ impl Session {
         let receipts = load::receipts(connection, &wants.receipts).await?;
         let (holds, due) = load::holds(connection, wants, &locked).await?;
         let lanes = catch_up::catch_up(connection, &locked, cached).await?;
-        Ok(Loaded { lanes, holds, receipts, due })
+        let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
+        Ok(Loaded { lanes, holds, receipts, due, tenants_batch })
+    }
+
+    /// The tenants that have a limit. As the two below: within a batch that has its lanes.
+    pub async fn limited_tenants(&mut self) -> Result<BTreeSet<Tenant>, StoreError> {
+        let limited = tenant::limited(&mut self.connection).await;
+        self.or_rolled_back(limited).await
+    }
+
+    /// Locks the rows of those of these tenants that have one, in ascending order.
+    pub async fn lock_tenants(
+        &mut self,
+        tenants: &BTreeSet<Tenant>,
+    ) -> Result<BTreeMap<Tenant, LockedTenant>, StoreError> {
+        let locked = tenant::lock(&mut self.connection, tenants).await;
+        self.or_rolled_back(locked).await
+    }
+
+    /// What each of these tenants has; their rows are locked, or all lanes are.
+    pub async fn tenants_use(
+        &mut self,
+        tenants: &[Tenant],
+        marked: Marked,
+    ) -> Result<BTreeMap<Tenant, TenantUse>, StoreError> {
+        if tenants.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let used = tenant::used(&mut self.connection, tenants, marked).await;
+        self.or_rolled_back(used).await
+    }
+
+    async fn or_rolled_back<T>(&mut self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if read.is_err() {
+            let _ = self.rollback().await; // as in `open`
+        }
+        read
     }
 
     /// Writes and commits. On success the lanes' rows name this batch, and `pools_version` is one more for each lane
     /// in which `changes.pools` has one.
     pub async fn commit(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), CommitError> {
         let database = self.database.clone();
-        let written = database.while_reachable(commit::write(&mut self.connection, batch, writes)).await;
+        let written = database.while_reachable(self.write(batch, writes)).await;
         if let Err(error) = written.ok_or_else(|| CommitError::Lost(silent()))? {
             return Err(match (self.rollback().await, commit::meaning(error)) {
                 (Err(_), CommitError::Refused(error)) => CommitError::Lost(error),
@@ -182,6 +225,12 @@ impl Session {
         let committed = database.while_reachable(self.connection.execute(COMMIT)).await;
         let committed = committed.ok_or_else(|| CommitError::Unknown(silent()))?;
         committed.map(drop).map_err(StoreError::of("commit a batch")).map_err(CommitError::Unknown)
+    }
+
+    async fn write(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), StoreError> {
+        tenant::write(&mut self.connection, batch, writes.changes).await?;
+        commit::write(&mut self.connection, batch, writes).await?;
+        tenant::mark(&mut self.connection, writes.changes).await
     }
 
     pub async fn rollback(&mut self) -> Result<(), StoreError> {

@@ -23,6 +23,7 @@ pub struct LockedLane {
     pub fence: i64,
     pub last_batch: Option<Uuid>,
     pub pools_version: i64,
+    pub tenants_batch: Option<Uuid>,
     pub now: Instant,
 }
 
@@ -53,6 +54,7 @@ fn locked_lane(row: &PgRow) -> Result<LockedLane, sqlx::Error> {
         fence: get(row, "fence")?,
         last_batch: get(row, "last_batch")?,
         pools_version: get(row, "pools_version")?,
+        tenants_batch: get(row, "tenants_batch")?,
         now: get(row, "now")?,
     })
 }
@@ -93,7 +95,9 @@ pub async fn holds(
         }
         found.insert(hold.id, hold);
     }
-    let pages = wants.due.iter().map(|want| due_page(want, &due)).collect();
+    let now = |lane| locked.iter().find(|locked| locked.lane == lane).map(|locked| locked.now);
+    let page = |want: &DueWant| Some(due_page(want, &due, now(want.lane)?));
+    let pages = wants.due.iter().filter_map(page).collect();
     Ok((found.into_values().collect(), pages))
 }
 
@@ -123,7 +127,7 @@ async fn fetch_holds(
         .await
 }
 
-fn due_page(want: &DueWant, due: &BTreeSet<DueMark>) -> DuePage {
+fn due_page(want: &DueWant, due: &BTreeSet<DueMark>, until: Instant) -> DuePage {
     let due: Vec<DueMark> = due.iter().filter(|mark| mark.id.lane() == want.lane).copied().collect();
-    DuePage { lane: want.lane, is_full: due.len() >= want.limit as usize, due }
+    DuePage { lane: want.lane, is_full: due.len() >= want.limit as usize, due, until }
 }

@@ -15,6 +15,7 @@ pub mod row;
 pub mod sql;
 pub mod start;
 pub mod sweep;
+pub mod tenant;
 
 pub use batch::{BatchId, CommitError, Loaded, Session, Wants, Writes, settle};
 pub use error::StoreError;

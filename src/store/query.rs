@@ -8,10 +8,12 @@ use super::columns::{Bound, column, lane_numbers};
 use super::error::StoreError;
 use super::row::{self, get, parsed};
 use super::start::Database;
-use super::{pool, sql};
+use super::tenant::Marked;
+use super::{pool, sql, tenant};
 use crate::domain::command::{InstanceKind, List, Page, SortBy};
 use crate::domain::hold::{Hold, Status};
 use crate::domain::id::{HoldId, Label, Lane, PoolName, ReceiptId, Tenant};
+use crate::domain::quota::{TenantConfig, TenantUse};
 use crate::domain::resource::{LockName, Pool};
 use crate::domain::window::Instant;
 
@@ -137,6 +139,22 @@ impl Reader {
             }
         }
         Ok((own, siblings))
+    }
+
+    /// What the operator says of a tenant, if anything, and the time.
+    pub async fn tenant(&self, name: &Tenant) -> Result<(Option<TenantConfig>, Instant), StoreError> {
+        let query = sqlx::query(sql::READ_TENANT.clone()).bind(name.as_str());
+        let row = query.fetch_one(self.database.pool()).await.map_err(StoreError::of("read a tenant"))?;
+        let is_there = get::<Option<&str>>(&row, "name").map(|name| name.is_some());
+        let config = is_there.and_then(|is_there| is_there.then(|| tenant::config(&row)).transpose());
+        let config = config.and_then(|config| Ok((config, get(&row, "read_at")?)));
+        config.map_err(StoreError::of("read the row of a tenant"))
+    }
+
+    /// What a tenant has: reads all its live reservations and locks.
+    pub async fn tenant_use(&self, name: &Tenant, marked: Marked) -> Result<TenantUse, StoreError> {
+        let used = tenant::used(self.database.pool(), std::slice::from_ref(name), marked).await?;
+        Ok(used.into_values().next().unwrap_or_default())
     }
 
     /// For each lane that has one, the earliest instant at which something is due, and the time.

@@ -143,7 +143,7 @@ fn lock(row: &PgRow) -> Result<Lock, sqlx::Error> {
     })
 }
 
-fn intervals(row: &PgRow) -> Result<Vec<Interval>, sqlx::Error> {
+pub fn intervals(row: &PgRow) -> Result<Vec<Interval>, sqlx::Error> {
     let numbers: Vec<i64> = get(row, "intervals")?;
     let (parts, []) = numbers.as_chunks::<3>() else { return Err(unreadable("intervals")) };
     let interval = |[start, end, units]: &[i64; 3]| {

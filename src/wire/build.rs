@@ -5,6 +5,7 @@ mod look;
 
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
+use super::tenant;
 use super::verb::Verb;
 use super::{capacity, cursor, launch};
 use crate::domain::command::{
@@ -12,7 +13,7 @@ use crate::domain::command::{
     Reserve, ScheduleOf, SortBy, TakeLock, Terminate, UnitId, Unlock,
 };
 use crate::domain::hold::Status;
-use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType};
+use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, Tenant};
 use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
@@ -53,6 +54,9 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Receipt => Built::Query(Query::Receipt(record.required_name("idempotency_key", IdempotencyKey::parse)?)),
         Verb::PoolGet => Built::Query(Query::PoolGet(record.required_name("pool", PoolName::parse)?)),
         Verb::PoolList => Built::Query(Query::PoolList(page(record)?)),
+        Verb::TenantPut => Built::Command(Command::TenantPut(tenant::put(record)?)),
+        Verb::TenantGet => Built::Query(Query::TenantGet(record.required_name("tenant", Tenant::parse)?)),
+        Verb::Quota => Built::Query(Query::Quota),
     })
 }
 

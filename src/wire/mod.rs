@@ -31,5 +31,6 @@ mod schema_reply;
 mod shape;
 mod shapes;
 pub mod subject;
+mod tenant;
 pub mod verb;
 mod view;

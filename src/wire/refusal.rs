@@ -53,6 +53,12 @@ enum Details<'a> {
     Price {
         unit_price_cents: i64,
     },
+    Quota {
+        quota: &'static str,
+        limit: u64,
+        used: u64,
+        requested: u64,
+    },
     Overload {
         retry_after_ms: u64,
     },
@@ -98,6 +104,9 @@ fn details(refusal: &Refusal) -> Details<'_> {
             latest_end_time: instead.latest_end.map(Utc),
         },
         Refusal::PriceAboveMax { unit_price_cents } => Details::Price { unit_price_cents: *unit_price_cents },
+        Refusal::QuotaExceeded { quota, limit, used, requested } => {
+            Details::Quota { quota: quota.name(), limit: *limit, used: *used, requested: *requested }
+        }
         Refusal::Overloaded { retry_after_ms } => Details::Overload { retry_after_ms: *retry_after_ms },
         Refusal::InvalidJson
         | Refusal::InvalidIdempotencyKey

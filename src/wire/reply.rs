@@ -8,6 +8,8 @@ use super::history;
 use super::instant::Utc;
 use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
+use super::tenant::{self, TenantView};
+pub use super::tenant::{encode as tenant_config, quota};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
 use crate::domain::command::ListCursor;
 use crate::domain::hold::Hold;
@@ -157,6 +159,7 @@ enum AnswerView<'a> {
     Renew(RenewReply<'a>),
     Pool(Box<PoolView<'a>>),
     Looked(Box<LookedView<'a>>),
+    Tenant(Box<TenantView<'a>>),
     Several(Vec<AnswerView<'a>>),
     Refused(ErrorView<'a>),
 }
@@ -179,6 +182,7 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
         Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
         Answer::DryRun(answer) => answer_view(answer), // only a whole message is one
+        Answer::Tenant(config) => AnswerView::Tenant(Box::new(tenant::view(config))),
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::offer;
 use super::schema_dry_run;
 use super::schema_past::{capacity, history, usage};
+use super::tenant;
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -74,6 +75,8 @@ pub fn reply(verb: Verb) -> Value {
         }),
         Verb::PoolPut | Verb::PoolGet => pool(),
         Verb::PoolList => page(pool()),
+        Verb::TenantPut | Verb::TenantGet => tenant::tenant_schema(),
+        Verb::Quota => tenant::quota_schema(),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
 }
@@ -322,7 +325,7 @@ fn pool() -> Value {
     with(with(says(schema, about), "oneOf", either), "title", json!("Pool"))
 }
 
-const CODES: [&str; 24] = [
+const CODES: [&str; 25] = [
     "invalid_json",
     "invalid_request",
     "payload_too_large",
@@ -342,6 +345,7 @@ const CODES: [&str; 24] = [
     "invalid_state",
     "hold_expired",
     "lead_time_violation",
+    "quota_exceeded",
     "insufficient_capacity",
     "price_above_max",
     "overloaded",
@@ -387,6 +391,7 @@ fn details() -> Vec<(&'static str, Value)> {
         ),
         ("invalid_state", closed(vec![("status", status()), ("allowed", array(status()))], vec![])),
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
+        ("quota_exceeded", tenant::exceeded_schema()),
         (
             "insufficient_capacity",
             closed(

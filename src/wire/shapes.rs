@@ -5,7 +5,8 @@ mod look;
 use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
 use super::{capacity, cursor};
-use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType};
+use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant};
+use crate::domain::quota::{LIMIT_MAX as QUOTA_MAX, PREFIXES_MAX};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
 /// Most objects in one message of `lock`, `unlock` or `renew`, and most resources of one `check`.
@@ -46,6 +47,13 @@ const CAPACITY_ID: Kind = Kind::Text(Text {
     length_max: capacity::ID_LENGTH_MAX,
     pattern: capacity::PATTERN,
     expected: "a pool's name, or berth:capacity:<tenant>:default:<pool>",
+});
+const TENANT_NAME: Kind = Kind::Text(Text {
+    accepts: |text| Tenant::parse(text).is_some(),
+    length_min: 1,
+    length_max: 63,
+    pattern: "^[a-z0-9][a-z0-9-]*$",
+    expected: "a tenant's name, [a-z0-9][a-z0-9-]{0,62}",
 });
 const RESOURCE_TYPE: Kind = Kind::Text(Text {
     accepts: |text| ResourceType::parse(text).is_some(),
@@ -366,6 +374,27 @@ static POOL_LIST: [Field; 2] = [
     optional("next_cursor", POOL_CURSOR, "As answered with the page before."),
 ];
 
+static QUOTAS: [Field; 3] = [
+    optional("units", integer(0, QUOTA_MAX), "Most units at any instant, over all pools."),
+    optional("unit_hours", integer(0, QUOTA_MAX), "Most quantity × hours from now on, over all pools."),
+    optional("locks", integer(0, QUOTA_MAX), "Most claims on locks, held or waiting."),
+];
+
+static TENANT_PUT: [Field; 3] = [
+    required("tenant", TENANT_NAME, "The tenant."),
+    optional("quotas", Kind::Object(&QUOTAS), "The limits; each absent: unlimited."),
+    Field {
+        name: "registered_prefixes",
+        kind: set(&LABEL, 0, PREFIXES_MAX),
+        presence: Presence::Default(Constant::EmptyList),
+        about: "Beginnings of the names of locks, each given once; kept and shown. Their order means nothing.",
+    },
+];
+
+static TENANT_GET: [Field; 1] = [required("tenant", TENANT_NAME, "The tenant.")];
+
+static QUOTA: [Field; 1] = [TENANT];
+
 /// The fields of a verb's request.
 pub fn fields(verb: Verb) -> &'static [Field] {
     match verb {
@@ -392,6 +421,9 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::PoolPut => &POOL_PUT,
         Verb::PoolGet => &POOL_GET,
         Verb::PoolList => &POOL_LIST,
+        Verb::TenantPut => &TENANT_PUT,
+        Verb::TenantGet => &TENANT_GET,
+        Verb::Quota => &QUOTA,
     }
 }
 

@@ -27,10 +27,13 @@ pub enum Verb {
     PoolPut,
     PoolGet,
     PoolList,
+    TenantPut,
+    TenantGet,
+    Quota,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 25] = [
+    pub const ALL: [Verb; 28] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -56,6 +59,9 @@ impl Verb {
         Verb::PoolPut,
         Verb::PoolGet,
         Verb::PoolList,
+        Verb::TenantPut,
+        Verb::TenantGet,
+        Verb::Quota,
     ];
 
     pub fn name(self) -> &'static str {
@@ -85,6 +91,9 @@ impl Verb {
             Verb::PoolPut => "pool_put",
             Verb::PoolGet => "pool_get",
             Verb::PoolList => "pool_list",
+            Verb::TenantPut => "tenant_put",
+            Verb::TenantGet => "tenant_get",
+            Verb::Quota => "quota",
         }
     }
 
@@ -94,7 +103,7 @@ impl Verb {
 
     /// Is it the operator's (`berth.admin.v1.<verb>`) and not a tenant's?
     pub fn is_admin(self) -> bool {
-        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList)
+        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList | Verb::TenantPut | Verb::TenantGet)
     }
 
     /// Does it change anything? Only mutations have receipts.
@@ -111,6 +120,8 @@ impl Verb {
                 | Verb::Receipt
                 | Verb::PoolGet
                 | Verb::PoolList
+                | Verb::TenantGet
+                | Verb::Quota
         ) && !self.is_look()
     }
 

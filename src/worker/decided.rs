@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::answer::Answer;
+use super::tenants::{LockedTenants, Opened};
 use super::waiting::Waiting;
 use crate::domain::decide::decide;
-use crate::domain::id::{HoldId, Lane};
+use crate::domain::id::{HoldId, Lane, Tenant};
 use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::quota::TenantState;
 use crate::domain::state::{Changes, Head, LaneState, Rollback, State};
 use crate::domain::tick::tick_due;
+use crate::store::Writes;
 use crate::store::batch::{DuePage, Receipt};
 use crate::store::lane::CachedLane;
-use crate::store::{Loaded, Writes};
 use crate::wire::request::Canonical;
 use crate::wire::{event, reply};
 
@@ -29,6 +31,8 @@ pub struct Decided {
     before: BTreeMap<Lane, Before>,
     lanes: BTreeMap<Lane, LaneState>,
     rollback: Rollback,
+    tenants: LockedTenants,
+    tenant_states: BTreeMap<Tenant, TenantState>,
     pub changes: Changes,
     pub payloads: Vec<Vec<u8>>,
     pub receipts: Vec<Receipt>,
@@ -65,10 +69,12 @@ impl Reply {
 }
 
 /// Carries out what is due and decides the commands, in their order.
-pub fn decide_batch(commands: &[Box<Waiting>], loaded: Loaded) -> Decided {
+pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
+    let Opened { loaded, mut tenants } = opened;
     let before = loaded.lanes.iter().map(|(lane, cached)| (*lane, Before::of(cached))).collect();
     let mut state = State::new(loaded.lanes.into_iter().map(|(lane, cached)| (lane, cached.state)).collect());
     loaded.holds.into_iter().for_each(|hold| state.load(hold));
+    tenants.take().into_iter().for_each(|(tenant, known)| state.tenants_mut().load(tenant, known));
     for page in &loaded.due {
         let ids: Vec<HoldId> = page.due.iter().map(|mark| mark.id).collect();
         let full_until = page.due.last().filter(|_| page.is_full).map(|mark| mark.due_at);
@@ -90,6 +96,8 @@ pub fn decide_batch(commands: &[Box<Waiting>], loaded: Loaded) -> Decided {
         before,
         lanes: decided.lanes,
         rollback: decided.rollback,
+        tenants,
+        tenant_states: decided.tenants,
         payloads: decided.changes.events.iter().map(event::encode).collect(),
         changes: decided.changes,
         receipts,
@@ -167,12 +175,16 @@ impl Decided {
 
     /// Is there nothing to write? Then there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.receipts.is_empty() && self.changes.events.is_empty() && self.changes.pools.is_empty()
+        self.receipts.is_empty()
+            && self.changes.events.is_empty()
+            && self.changes.pools.is_empty()
+            && self.changes.tenants.is_empty()
     }
 
     /// The lanes as they are now that batch `id` is committed.
     pub fn committed(self, id: uuid::Uuid) -> Committed {
-        let Decided { before, mut lanes, changes, replies, payloads, .. } = self;
+        let Decided { before, mut lanes, mut tenants, tenant_states, changes, replies, payloads, .. } = self;
+        tenants.put_back(tenant_states, |tenant| changes.tenant_times.contains_key(tenant).then_some(id));
         let cached = |(lane, before): (Lane, Before)| {
             let state = lanes.remove(&lane)?;
             let has_new_pool = changes.pools.iter().any(|pool| pool.lane() == lane);
@@ -183,10 +195,16 @@ impl Decided {
         Committed { lanes, replies, changes, payloads }
     }
 
-    /// The lanes as they were, where the batch was rolled back.
+    /// Lets the tenants go, where nobody knows whether the batch was committed: the next batch reads them anew.
+    pub fn forget_tenants(&mut self) {
+        self.tenants = LockedTenants::default();
+    }
+
+    /// The lanes and tenants as they were, where the batch was rolled back.
     pub fn rolled_back(self) -> (BTreeMap<Lane, CachedLane>, Vec<Reply>) {
-        let Decided { before, mut lanes, rollback, replies, .. } = self;
-        rollback.apply(&mut lanes);
+        let Decided { before, mut lanes, mut tenants, mut tenant_states, rollback, replies, .. } = self;
+        rollback.apply(&mut lanes, &mut tenant_states);
+        tenants.put_back(tenant_states, |_| None);
         let cached = |(lane, before): (Lane, Before)| {
             let mut state = lanes.remove(&lane)?;
             state.head = before.head;

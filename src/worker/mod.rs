@@ -14,6 +14,7 @@ mod run;
 mod service;
 pub mod streams;
 mod submit;
+mod tenants;
 mod waiting;
 
 pub use run::{Readiness, WorkerError, run};

@@ -26,6 +26,7 @@ use super::batch::{Batch, Lookup};
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
 use super::lanes::{Lanes, Locked};
+use super::tenants::{Opened, Tenants};
 use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
@@ -54,6 +55,7 @@ const COLLISIONS_MAX: u32 = 16;
 pub struct Shared {
     pub database: Database,
     pub lanes: Lanes,
+    pub tenants: Tenants,
     pub dispatcher: Dispatcher,
     pub metrics: Metrics,
     pub alarm: Alarm,
@@ -184,11 +186,11 @@ impl Decider {
         let wants = wants(&batch, lanes, &locked, self.shared.batch_max);
         let began = Instant::now();
         let id = BatchId(clock::random_uuid());
-        let loaded = match self.open(id, &wants, &mut locked).await {
-            Ok(loaded) => loaded,
+        let opened = match self.open(id, &wants, &mut locked, &batch.commands).await {
+            Ok(opened) => opened,
             Err(error) => return self.lost(batch, locked, error),
         };
-        let decided = decide_batch(&batch.commands, loaded);
+        let decided = decide_batch(&batch.commands, opened);
         self.lookup.saw(&batch, &decided);
         if !batch.looks_up && batch.has_answer_without_receipt(&decided) {
             return self.look_up(batch, locked, decided).await;
@@ -213,14 +215,16 @@ impl Decider {
         id: BatchId,
         wants: &Wants,
         locked: &mut Locked,
-    ) -> Result<crate::store::Loaded, StoreError> {
+        commands: &[Box<Waiting>],
+    ) -> Result<Opened, StoreError> {
         let session = match self.session.take() {
             Some(session) => session,
             None => Session::connect(&self.shared.database).await?,
         };
         let session = self.session.insert(session);
         let cached = locked.iter_mut().filter_map(|(lane, slot)| Some((*lane, slot.cached.take()?))).collect();
-        session.open(id, wants, cached).await
+        let loaded = session.open(id, wants, cached).await?;
+        self.shared.tenants.open(session, loaded, commands).await
     }
 
     /// An answer that leaves no receipt may contradict one that is stored: the batch is decided again, with a look.
@@ -302,7 +306,8 @@ impl Decider {
         Attempt::Undecided(batch, error)
     }
 
-    async fn settle(&mut self, batch: Batch, mut locked: Locked, decided: Decided, id: BatchId) -> Attempt {
+    async fn settle(&mut self, batch: Batch, mut locked: Locked, mut decided: Decided, id: BatchId) -> Attempt {
+        decided.forget_tenants();
         self.session = None;
         locked.iter_mut().for_each(|(_, slot)| slot.evict());
         let began = Instant::now();
@@ -453,7 +458,7 @@ fn due_marks(decided: &Decided) -> Vec<(DuePage, Option<DueMark>)> {
     let end = |now: Moment| DueMark { due_at: now, is_start: true, id: last_id() };
     let mark = |page: &DuePage| match page.is_full {
         true => page.due.last().copied(),
-        false => decided.changes.heads.get(&page.lane).map(|head| end(head.now)),
+        false => Some(end(page.until)),
     };
     decided.due.iter().map(|page| (DuePage::clone(page), mark(page))).collect()
 }

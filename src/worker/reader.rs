@@ -8,6 +8,7 @@ use crate::domain::resource::LockName;
 use crate::domain::tick::as_of;
 use crate::store::StoreError;
 use crate::store::query::Reader;
+use crate::store::tenant::Marked;
 use crate::wire::reply::{self, Encoded};
 
 use super::answer::fits;
@@ -40,6 +41,8 @@ impl Queries {
             (Some(_), Query::Pools(page)) => self.open_pools(page).await,
             (_, Query::PoolGet(name)) => self.pool(&name).await,
             (_, Query::PoolList(page)) => self.pools(page).await,
+            (_, Query::TenantGet(name)) => self.tenant(&name).await,
+            (Some(tenant), Query::Quota) => self.quota(tenant).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
         };
         (self.settled(answer), false)
@@ -122,6 +125,19 @@ impl Queries {
     async fn pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
         let (pools, has_more) = self.reader.pools(&page).await?;
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
+    }
+
+    async fn tenant(&self, name: &Tenant) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (config, _) = self.reader.tenant(name).await?;
+        Ok(config.map(|config| reply::tenant_config(&config)).ok_or(Refusal::NotFound))
+    }
+
+    async fn quota(&self, tenant: &Tenant) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (config, now) = self.reader.tenant(tenant).await?;
+        // Where the last limit is lifted in between nothing is marked any more, and nothing is shown as used.
+        let mut used = self.reader.tenant_use(tenant, Marked::of(config.as_ref())).await?;
+        used.lapse(now);
+        Ok(Ok(reply::quota(&config.map(|config| config.limits).unwrap_or_default(), &used, now)))
     }
 
     async fn open_pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {

@@ -18,6 +18,7 @@ use super::intake::Intake;
 use super::lanes::Lanes;
 use super::pipeline::{Decider, Shared};
 use super::reader::Queries;
+use super::tenants::Tenants;
 use super::{service, streams, submit};
 use crate::config::WorkerConfig;
 use crate::domain::id::LANES;
@@ -138,6 +139,7 @@ impl Worker {
         let shared = Shared {
             database: database.clone(),
             lanes: Lanes::new(),
+            tenants: Tenants::default(),
             dispatcher: dispatcher.clone(),
             metrics: metrics.clone(),
             alarm: alarm.clone(),

@@ -44,7 +44,7 @@ impl Answered {
     /// Is it the answer to its key from then on?
     fn is_stored(&self) -> bool {
         let number = self.reply.headers.get("Nats-Service-Error-Code").map(|number| number.as_str());
-        matches!(number, None | Some("409" | "422"))
+        matches!(number, None | Some("409" | "422")) || self.reply.code() == "quota_exceeded"
     }
 }
 

@@ -15,6 +15,7 @@ mod looks;
 mod observe;
 mod offers;
 mod past;
+mod quota;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

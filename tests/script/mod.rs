@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::hold::{Claim, Hold};
-use berth::domain::id::HoldId;
+use berth::domain::id::{HoldId, Tenant};
 use berth::domain::look::Look;
 use berth::domain::outcome::{Answer, Outcome, Refusal};
 use berth::domain::state::Changes;
@@ -52,6 +52,10 @@ impl Story {
                 let (start, end) = words.window();
                 let load = self.world.peak(&parse::name(words.subject()), start, end).unwrap();
                 return (Some(Shown::fact(load.to_string())), Vec::new());
+            }
+            "used" => {
+                let used = self.world.used(&Tenant::parse(words.subject()).unwrap());
+                return (Some(Shown::fact(show::used(used, self.now))), Vec::new());
             }
             "as_of" => {
                 let hold = as_of(self.world.holds[&self.id(words.subject())].clone(), self.now);

@@ -1,11 +1,12 @@
 //! Words of a table into commands.
 
 use berth::domain::command::{
-    Cancel, Command, Confirm, Extend, InstanceKind, Part, PoolPut, PriceLimit, Renew, Reserve, TakeLock, Terminate,
-    UnitId, Unlock, Update, Volumes,
+    Cancel, Command, Confirm, Extend, InstanceKind, Part, PoolPut, PriceLimit, Renew, Reserve, TakeLock, TenantPut,
+    Terminate, UnitId, Unlock, Update, Volumes,
 };
 use berth::domain::hold::Opaque;
-use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType};
+use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use berth::domain::quota::Limits;
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy};
 use berth::domain::window::{Instant, Interval, from_micros};
 use berth::wire::launch::with_volumes;
@@ -128,6 +129,15 @@ impl Words {
             }),
             "reserve" => Command::Reserve(self.reserve()),
             "pool" => Command::PoolPut(self.pool()),
+            "tenant" => Command::TenantPut(TenantPut {
+                tenant: Tenant::parse(self.subject()).unwrap(),
+                limits: Limits {
+                    units: self.number("units"),
+                    unit_hours: self.number("unit_hours"),
+                    locks: self.number("locks"),
+                },
+                registered_prefixes: self.option("prefix").and_then(ResourceName::parse).into_iter().collect(),
+            }),
             verb => panic!("no verb {verb}"),
         }
     }

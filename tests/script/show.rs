@@ -5,6 +5,7 @@ use berth::domain::counter::{CounterOffer, Instead};
 use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
 use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
+use berth::domain::quota::TenantUse;
 use berth::domain::window::{Instant, Interval};
 
 use super::parse::show_instant;
@@ -45,7 +46,14 @@ fn answer(answer: &Answer) -> String {
         Answer::Pool(pool) => format!("pool v{}", pool.version),
         Answer::Looked(looked) => super::look::show(looked),
         Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be)),
+        Answer::Tenant(config) => format!("tenant v{}", config.version),
     }
+}
+
+/// What counts against a tenant's limits, as a reader sees it.
+pub fn used(mut used: TenantUse, now: Instant) -> String {
+    used.lapse(now);
+    format!("units={} unit_hours={} locks={}", used.units(now), used.unit_hours(now), used.locks(now))
 }
 
 fn with_claim(status: &str, claim: Option<&Hold>) -> String {
@@ -131,6 +139,9 @@ fn refusal(refusal: &Refusal) -> String {
             format!("{code} {} allowed={}", status.name(), allowed.join(","))
         }
         Refusal::LeadTimeViolation { earliest_start } => format!("{code} {}", show_instant(*earliest_start)),
+        Refusal::QuotaExceeded { quota, limit, used, requested } => {
+            format!("{code} {} limit={limit} used={used} requested={requested}", quota.name())
+        }
         Refusal::PriceAboveMax { unit_price_cents } => format!("{code} {unit_price_cents}"),
         Refusal::InsufficientCapacity { intervals, .. } => {
             let one =

@@ -142,6 +142,10 @@ async fn each_read_of_holds_uses_the_index_that_is_made_for_it() {
     assert_eq!(indexes(&database, &sql::READ_EVENTS).await, chain);
     let past = indexes(&database, &sql::READ_PAST_ALLOCATION).await;
     assert_eq!((past[0].as_str(), &past[1..]), ("hold_of_tenant", &chain.map(str::to_owned)[..]));
+    assert_eq!(indexes(&database, &sql::LOAD_TENANT_HOLDS).await, ["hold_of_tenant", "hold_live_lock"]);
+    assert_eq!(indexes(&database, &sql::LOAD_COUNTED).await, ["hold_counted"]);
+    assert_eq!(indexes(&database, &sql::MARK_COUNTED).await, ["hold_pkey"]);
+    assert_eq!(indexes(&database, &sql::LOCK_TENANTS).await, ["tenant_pkey"]);
 }
 
 #[tokio::test]
@@ -153,4 +157,6 @@ async fn pages_are_read_in_the_order_of_their_index_from_where_the_one_before_en
     let due = plan(&mut connection, sql::LOAD_HOLDS.as_str()).await.to_string();
     assert!(due.contains("(ROW(due_at, (status = 'Pending'::hold_status), id) > ROW("), "{due}");
     assert!(!due.contains("\"Sort\""), "{due}");
+    let tenants = plan(&mut connection, sql::LOCK_TENANTS.as_str()).await.to_string();
+    assert!(!tenants.contains("\"Sort\""), "{tenants}");
 }

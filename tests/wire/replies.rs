@@ -207,7 +207,7 @@ fn every_refusal_is_encoded_with_its_number_and_code() {
         assert_eq!((&error["code"], &error["retryable"]), (&json!(refusal.code()), &json!(refusal.is_retryable())));
         assert_eq!(error["message"], refusal.to_string());
     }
-    let shortfall = parse(&reply::refusal(&refusals()[19]).body);
+    let shortfall = parse(&reply::refusal(&refusals()[20]).body);
     let interval = json!({"start_time": "2026-04-29T02:00:00Z", "end_time": "2026-04-29T02:15:00Z", "requested": 4, "available": 1});
     assert_eq!(shortfall["error"]["details"]["intervals"], json!([interval, interval]));
     let field = String::from_utf8(reply::refusal(&refusals()[1]).body).unwrap();

@@ -7,6 +7,7 @@ use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Sta
 use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
 use berth::domain::look::{Look, Looked, Quoted};
 use berth::domain::outcome::{FieldReason, Refusal, Shortfall};
+use berth::domain::quota::{Limits, Quota, TenantConfig};
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool};
 use berth::domain::window::{Instant, Interval, from_micros};
 use berth::wire::request::{Call, Canonical, Headers, decode};
@@ -162,6 +163,14 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     ),
     (Verb::PoolGet, r#"{"pool":"gpu"}"#),
     (Verb::PoolList, r#"{"limit":1,"next_cursor":"cGdwdQ"}"#),
+    (Verb::TenantPut, r#"{"tenant":"acme"}"#),
+    (
+        Verb::TenantPut,
+        r#"{"tenant":"acme","quotas":{"units":0,"unit_hours":1000000000000,"locks":null},
+            "registered_prefixes":["jobs/","db \"x\""]}"#,
+    ),
+    (Verb::TenantGet, r#"{"tenant":"acme"}"#),
+    (Verb::Quota, "{}"),
 ];
 
 pub fn at(seconds: i64) -> Instant {
@@ -291,6 +300,15 @@ pub fn looked() -> Vec<(Verb, Looked)> {
     ]
 }
 
+pub fn tenants() -> Vec<TenantConfig> {
+    let bare =
+        TenantConfig { tenant: tenant(), version: 1, limits: Limits::default(), registered_prefixes: Vec::new() };
+    let limits = Limits { units: Some(8), unit_hours: Some(0), locks: Some(2) };
+    let full =
+        TenantConfig { limits, registered_prefixes: vec![ResourceName::parse("jobs/").unwrap()], ..bare.clone() };
+    vec![bare, full]
+}
+
 pub fn events() -> Vec<Event> {
     let event = |event_type, hold| Event {
         lane: Lane::new(3).unwrap(),
@@ -352,6 +370,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::InvalidState { status: Status::Ended, allowed: vec![Status::Active, Status::Paused] },
         Refusal::HoldExpired,
         Refusal::LeadTimeViolation { earliest_start: at(0) },
+        Refusal::QuotaExceeded { quota: Quota::Units, limit: 8, used: 6, requested: 4 },
         Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall], instead: instead() },
         Refusal::PriceAboveMax { unit_price_cents: 9 },
         Refusal::Overloaded { retry_after_ms: 50 },

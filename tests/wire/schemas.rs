@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use berth::domain::outcome::{Answer, LockStatus, ReleaseStatus, RenewStatus};
+use berth::domain::quota::TenantUse;
 use berth::wire::verb::Verb;
 use berth::wire::{event, reply, schema};
 use jsonschema::{Registry, Validator};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
 use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
-use crate::samples::{REQUESTS, bare_reservation, events, lock, looked, pools, refusals, reservation};
+use crate::samples::{REQUESTS, at, bare_reservation, events, lock, looked, pools, refusals, reservation, tenants};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
@@ -157,6 +158,13 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::PoolPut, json!({"pool": "gpu"})),
         (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "region": "eu"})),
         (Verb::PoolGet, json!({"pool": "gpu", "tenant": "acme"})),
+        (Verb::TenantPut, json!({"tenant": "Acme"})),
+        (Verb::TenantPut, json!({"tenant": "acme", "quotas": {"units": -1}})),
+        (Verb::TenantPut, json!({"tenant": "acme", "quotas": {"pools": 1}})),
+        (Verb::TenantPut, json!({"tenant": "acme", "registered_prefixes": ["a", "a"]})),
+        (Verb::TenantPut, json!({"tenant": "acme", "registered_prefixes": [""]})),
+        (Verb::TenantGet, json!({})),
+        (Verb::Quota, json!({"units": 1})),
     ];
     for (verb, body) in bad {
         assert!(crate::samples::call(verb, &body.to_string()).is_err(), "decoded: {} {body}", verb.name());
@@ -211,6 +219,11 @@ fn every_reply_validates() {
     assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
     for (verb, looked) in looked() {
         assert_reply(verb, reply::outcome(&Ok(Answer::Looked(Box::new(looked)))));
+    }
+    for config in tenants() {
+        assert_reply(Verb::TenantPut, reply::outcome(&Ok(Answer::Tenant(Box::new(config.clone())))));
+        assert_reply(Verb::TenantGet, reply::tenant_config(&config));
+        assert_reply(Verb::Quota, reply::quota(&config.limits, &TenantUse::default(), at(0)));
     }
 }
 

@@ -1,12 +1,13 @@
 //! A database in memory for the tests of deciding: lanes and holds between batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
 use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant};
 use berth::domain::outcome::Outcome;
+use berth::domain::quota::{TenantState, TenantUse};
 use berth::domain::state::{Changes, Decided, Head, LaneState, State};
 use berth::domain::tick::tick_due;
 use berth::domain::window::Instant;
@@ -15,12 +16,18 @@ use berth::domain::window::Instant;
 pub struct World {
     pub lanes: BTreeMap<Lane, LaneState>,
     pub holds: BTreeMap<HoldId, Hold>,
+    /// The tenants of whom the operator has said something.
+    pub tenants: BTreeMap<Tenant, TenantState>,
 }
 
 impl World {
     pub fn new(now: Instant) -> World {
         let lane = || LaneState { head: Head { seq: 0, fence: 0, now }, pools: BTreeMap::new() };
-        World { lanes: Lane::all().map(|number| (number, lane())).collect(), holds: BTreeMap::new() }
+        World {
+            lanes: Lane::all().map(|number| (number, lane())).collect(),
+            holds: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+        }
     }
 
     pub fn set_now(&mut self, now: Instant) {
@@ -36,6 +43,7 @@ impl World {
         }
         let lanes = wanted.iter().filter_map(|lane| self.lanes.remove_entry(&lane)).collect();
         let mut state = State::new(lanes);
+        let mut state_tenants = Vec::new();
         let names: Vec<_> = requests.iter().flat_map(Request::lock_names).collect();
         let named = requests.iter().flat_map(|request| request.command.hold_ids()).chain(due.iter().copied());
         let locks = self
@@ -43,6 +51,16 @@ impl World {
             .values()
             .filter(|hold| !hold.status.is_terminal() && hold.lock_name().is_some_and(|name| names.contains(&name)));
         let locks: Vec<HoldId> = locks.map(|hold| hold.id).collect();
+        for tenant in self.tenants_of(requests, due) {
+            let known = self.tenants.remove(&tenant);
+            let is_kept = |known: &TenantState| known.config.as_ref().is_some_and(|config| config.limits.has_any());
+            let state = match known {
+                Some(known) if is_kept(&known) => known,
+                known => TenantState { config: known.and_then(|known| known.config), used: self.used(&tenant) },
+            };
+            state_tenants.push((tenant, state));
+        }
+        state_tenants.into_iter().for_each(|(tenant, known)| state.tenants_mut().load(tenant, known));
         for id in named.chain(locks) {
             if let Some(hold) = self.holds.get(&id) {
                 state.load(hold.clone());
@@ -51,8 +69,36 @@ impl World {
         state
     }
 
+    /// The tenants with a limit that a batch concerns, and those that get one.
+    fn tenants_of(&self, requests: &[Request], due: &[HoldId]) -> BTreeSet<Tenant> {
+        let put = requests.iter().filter_map(|request| match &request.command {
+            Command::TenantPut(put) => Some(put.tenant.clone()),
+            _ => None,
+        });
+        let owners = due.iter().filter_map(|id| Some(self.holds.get(id)?.tenant.clone()));
+        let callers = requests.iter().filter_map(|request| request.tenant.clone());
+        let is_limited = |tenant: &Tenant| {
+            let config = self.tenants.get(tenant).and_then(|known| known.config.as_ref());
+            config.is_some_and(|config| config.limits.has_any())
+        };
+        put.chain(callers.chain(owners).filter(is_limited)).collect()
+    }
+
+    /// What a tenant has, as a worker finds it that reads it from the database.
+    pub fn used(&self, tenant: &Tenant) -> TenantUse {
+        let mut used = TenantUse::default();
+        for hold in self.holds.values().filter(|hold| hold.tenant == *tenant && !hold.status.is_terminal()) {
+            match hold.reservation() {
+                Some(it) => used.load_reservation(hold.id, hold.status, hold.expires_at, &it.intervals),
+                None => used.load_lock(hold.id, hold.expires_at),
+            }
+        }
+        used
+    }
+
     pub fn commit(&mut self, state: State) -> Changes {
-        let Decided { lanes, changes, .. } = state.finish();
+        let Decided { lanes, changes, tenants, .. } = state.finish();
+        self.tenants.extend(tenants);
         self.lanes.extend(lanes);
         let holds = changes.inserted.iter().chain(&changes.updated);
         self.holds.extend(holds.map(|hold| (hold.id, hold.clone())));

@@ -2,6 +2,7 @@
 //! counts as not available.
 
 use super::check;
+use super::check::Limited;
 use super::look::{SEARCH_STEPS_MAX, known, too_long_a_search};
 use super::reserve::{self, earliest_start};
 use crate::domain::command::Reserve;
@@ -24,7 +25,7 @@ pub(super) fn look(state: &mut State, asked: &Availability) -> Result<Looked, Re
 }
 
 fn fits(known: &PoolState, now: Instant, window: Interval) -> bool {
-    reserve::check(known, now, &Reserve::of_window(window)).is_ok()
+    reserve::check(known, Limited::NOBODY, now, &Reserve::of_window(window)).is_ok()
 }
 
 /// The latest end for which a reservation from `start` on fits. Of all that is checked only the shortest duration

@@ -2,9 +2,11 @@
 
 use crate::domain::command::{InstanceKind, PriceLimit};
 use crate::domain::counter::Instead;
-use crate::domain::id::Label;
+use crate::domain::id::{Label, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
+use crate::domain::quota::Tenants;
 use crate::domain::resource::{Offer, Policy, Pool, QUANTITY_MAX, STANDARD_OFFER};
+use crate::domain::state::State;
 use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval, is_aligned, later};
 
@@ -77,8 +79,32 @@ pub(super) fn horizon(policy: &Policy, now: Instant, end: Instant, field: impl F
     }
 }
 
+/// Whose limits count: the caller's, or, where it is only looked what is free, nobody's.
+#[derive(Clone, Copy)]
+pub(super) struct Limited<'a>(Option<(&'a Tenants, &'a Tenant)>);
+
+impl<'a> Limited<'a> {
+    pub(super) const NOBODY: Limited<'static> = Limited(None);
+
+    /// What the tenant has must have been lapsed before.
+    pub(super) fn tenant(state: &'a State, tenant: &'a Tenant) -> Limited<'a> {
+        Limited(Some((state.tenants(), tenant)))
+    }
+
+    /// May these intervals be added to what there is?
+    fn check(self, now: Instant, added: &[Interval]) -> Result<(), Refusal> {
+        self.0.map_or(Ok(()), |(tenants, tenant)| tenants.check_intervals(tenant, now, added))
+    }
+
+    /// In order of precedence: what the caller may have, then what there is.
+    pub(super) fn quota_and_capacity(self, usage: &Usage, now: Instant, added: &[Interval]) -> Result<(), Refusal> {
+        self.check(now, added)?;
+        capacity(usage, added)
+    }
+}
+
 /// Every interval that does not fit, in order. What has lapsed must have been taken out before.
-pub(super) fn capacity(usage: &Usage, intervals: &[Interval]) -> Result<(), Refusal> {
+fn capacity(usage: &Usage, intervals: &[Interval]) -> Result<(), Refusal> {
     let shortfall = |interval: &Interval| {
         let load = usage.peak(interval.start, interval.end);
         let available = u32::try_from((-load).max(0)).unwrap_or(u32::MAX);

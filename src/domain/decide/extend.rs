@@ -1,5 +1,6 @@
 //! `extend`: a later end at the last interval's quantity.
 
+use super::check::Limited;
 use super::{Caller, Subject, answer, check, find_pool, offers};
 use crate::domain::command::Extend;
 use crate::domain::event::{Credits, EventType};
@@ -18,9 +19,11 @@ const ALLOWED: [Status; 3] = [Status::Pending, Status::Active, Status::Paused];
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Outcome {
     let subject = Subject::find(state, caller, command.id)?;
     state.lapse(&subject.reservation.pool);
+    state.tenants_mut().lapse(caller.tenant, subject.now);
+    let limited = Limited::tenant(state, caller.tenant);
     let usage = &find_pool(state, &subject.reservation.pool)?.usage;
-    let checked = check(usage, &subject, command);
-    let checked = checked.map_err(|refusal| offers::for_extension(refusal, usage, &subject, command))?;
+    let checked = check(usage, limited, &subject, command);
+    let checked = checked.map_err(|refusal| offers::for_extension(refusal, usage, limited, &subject, command))?;
     let Some((added, terms)) = checked else { return subject.unchanged() };
 
     let mut hold = subject.hold;
@@ -40,6 +43,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
 /// stays as it is. What has lapsed must have been taken out of the pool's use before.
 pub(super) fn check(
     usage: &Usage,
+    limited: Limited,
     subject: &Subject,
     command: &Extend,
 ) -> Result<Option<(Interval, check::Terms)>, Refusal> {
@@ -56,7 +60,7 @@ pub(super) fn check(
     }
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
     let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
-    check::capacity(usage, &[added])?;
+    limited.quota_and_capacity(usage, subject.now, &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
     check::price(&terms, &command.price)?;
     Ok(Some((added, terms)))

@@ -1,6 +1,7 @@
 //! `extension_availability`: the latest end that an `extend` without a price would get now.
 
 use super::availability::end_max;
+use super::check::Limited;
 use super::{Caller, Subject, check, extend, find_pool};
 use crate::domain::command::{Extend, PriceLimit};
 use crate::domain::id::HoldId;
@@ -24,6 +25,6 @@ fn latest_end(known: &PoolState, subject: &Subject) -> Option<Instant> {
     let added = extend::added(reservation, reservation.end_time)?;
     let end_time = end_max(known, subject.now, run_start, added.start, added.quantity);
     let command = Extend { id: subject.hold.id, end_time, price: PriceLimit::default() };
-    let is_longer = matches!(extend::check(&known.usage, subject, &command), Ok(Some(_)));
+    let is_longer = matches!(extend::check(&known.usage, Limited::NOBODY, subject, &command), Ok(Some(_)));
     is_longer.then_some(end_time)
 }

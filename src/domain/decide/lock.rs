@@ -22,6 +22,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
             false => answer(command, LockStatus::AlreadyHeld, None),
         };
     }
+    state.tenants().check_lock(caller.tenant, now)?;
 
     let fencing_token = state.draw_fence(lane);
     let claim = new_claim(caller, command, now, lane, fencing_token);

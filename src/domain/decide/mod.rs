@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel`, `update` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
-//! | `pool_put` | the operator's |
+//! | `pool_put`, `tenant_put` | the operator's |
 //! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
 //! | `offers` | what would fit in place of what does not |
@@ -26,6 +26,7 @@ mod pool_put;
 mod quote;
 mod renew;
 mod reserve;
+mod tenant_put;
 mod terminate;
 mod unlock;
 mod update;
@@ -55,6 +56,7 @@ fn carry_out(state: &mut State, request: &Request) -> Outcome {
     }
     match (&request.command, &request.tenant) {
         (Command::PoolPut(put), _) => pool_put::decide(state, put),
+        (Command::TenantPut(put), _) => tenant_put::decide(state, put),
         (command, Some(tenant)) => {
             let (cause, siblings) = (Cause::request(request), request.locked_siblings());
             let caller = Caller { tenant, cause, entropy: request.entropy, siblings };
@@ -98,7 +100,7 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
         Command::Look(look) => look::decide(state, caller, look),
-        Command::PoolPut(_) => Err(Refusal::NotFound),
+        Command::PoolPut(_) | Command::TenantPut(_) => Err(Refusal::NotFound),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Counter-offers: what would be granted in place of what does not fit. Each is checked by the very code that the
 //! request was refused by, and is only looked for once it was: what is granted pays nothing for it.
 
+use super::check::Limited;
 use super::{Caller, Subject, check, extend, reserve};
 use crate::domain::command::{Extend, InstanceKind, Reserve};
 use crate::domain::counter::{CounterOffer, Instead, OFFERS_MAX, OfferReason};
@@ -16,10 +17,16 @@ use crate::domain::window::{Instant, Interval, ceil, floor, later};
 const LOOKS_MAX: usize = 256;
 
 /// The refusal of a new reservation, with what would fit in its place.
-pub(super) fn for_new(refusal: Refusal, known: &PoolState, now: Instant, command: &Reserve) -> Refusal {
+pub(super) fn for_new(
+    refusal: Refusal,
+    known: &PoolState,
+    limited: Limited,
+    now: Instant,
+    command: &Reserve,
+) -> Refusal {
     let Refusal::InsufficientCapacity { intervals: shortfalls, instead } = refusal else { return refusal };
     let policy = &known.pool.policy;
-    let is_granted = |offer: &CounterOffer| reserve::check(known, now, &offer.request).is_ok();
+    let is_granted = |offer: &CounterOffer| reserve::check(known, limited, now, &offer.request).is_ok();
     let offer = |reason, intervals: Option<Vec<Interval>>| {
         Some(CounterOffer { reason, request: with_intervals(command, intervals?) }).filter(is_granted)
     };
@@ -35,14 +42,14 @@ pub(super) fn for_new(refusal: Refusal, known: &PoolState, now: Instant, command
 /// The refusal of a new reservation by kind, with the first pool of its type that has room for it as it is.
 pub(super) fn elsewhere(refusal: Refusal, state: &mut State, caller: &Caller, command: &Reserve) -> Refusal {
     let Refusal::InsufficientCapacity { intervals, mut instead } = refusal else { return refusal };
-    if let Some(offer) = caller.siblings.iter().find_map(|sibling| other_pool(state, sibling, command)) {
+    if let Some(offer) = caller.siblings.iter().find_map(|sibling| other_pool(state, caller, sibling, command)) {
         instead.offers.truncate(OFFERS_MAX - 1);
         instead.offers.push(offer);
     }
     Refusal::InsufficientCapacity { intervals, instead }
 }
 
-fn other_pool(state: &mut State, sibling: &PoolName, command: &Reserve) -> Option<CounterOffer> {
+fn other_pool(state: &mut State, caller: &Caller, sibling: &PoolName, command: &Reserve) -> Option<CounterOffer> {
     let now = state.now(Lane::of_pool(sibling))?;
     state.lapse(sibling);
     let known = state.pool(sibling)?;
@@ -50,15 +57,22 @@ fn other_pool(state: &mut State, sibling: &PoolName, command: &Reserve) -> Optio
     let wanted_kind = Some(InstanceKind { instance_type: wanted.instance_type.clone(), region });
     let request = Reserve { pool: Some(sibling.clone()), wanted_kind, ..command.clone() };
     let offer = CounterOffer { reason: OfferReason::OtherPool, request };
-    reserve::check(known, now, &offer.request).is_ok().then_some(offer)
+    let limited = Limited::tenant(state, caller.tenant);
+    reserve::check(known, limited, now, &offer.request).is_ok().then_some(offer)
 }
 
 /// The refusal of an extension, with the latest end that would be granted.
-pub(super) fn for_extension(refusal: Refusal, usage: &Usage, subject: &Subject, command: &Extend) -> Refusal {
+pub(super) fn for_extension(
+    refusal: Refusal,
+    usage: &Usage,
+    limited: Limited,
+    subject: &Subject,
+    command: &Extend,
+) -> Refusal {
     let Refusal::InsufficientCapacity { intervals, instead } = refusal else { return refusal };
     let end_time = latest_end(usage, &subject.pool.policy, &intervals);
     let sooner = end_time.map(|end_time| Extend { end_time, ..command.clone() });
-    let granted = sooner.filter(|sooner| matches!(extend::check(usage, subject, sooner), Ok(Some(_))));
+    let granted = sooner.filter(|sooner| matches!(extend::check(usage, limited, subject, sooner), Ok(Some(_))));
     let latest_end = Some(granted.map_or(subject.reservation.end_time, |sooner| sooner.end_time));
     Refusal::InsufficientCapacity { intervals, instead: Instead { latest_end, ..instead } }
 }

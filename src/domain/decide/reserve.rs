@@ -1,5 +1,6 @@
 //! `reserve`: units of a pool over one or several intervals, all of them or nothing.
 
+use super::check::Limited;
 use super::{Caller, answer, check, find_pool, offers};
 use crate::domain::command::Reserve;
 use crate::domain::event::EventType;
@@ -16,11 +17,13 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let name = command.pool.as_ref().ok_or(Refusal::UnknownPool)?;
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
+    state.tenants_mut().lapse(caller.tenant, now);
+    let limited = Limited::tenant(state, caller.tenant);
     let known = find_pool(state, name)?;
-    let terms = match check(known, now, command) {
+    let terms = match check(known, limited, now, command) {
         Ok(terms) => terms,
         Err(refusal) => {
-            let refusal = offers::for_new(refusal, known, now, command);
+            let refusal = offers::for_new(refusal, known, limited, now, command);
             return Err(offers::elsewhere(refusal, state, caller, command));
         }
     };
@@ -48,13 +51,18 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
 
 /// All that is checked of a new reservation, in order of precedence; gives its terms. What has lapsed must have been
 /// taken out of the pool's use before.
-pub(super) fn check(known: &PoolState, now: Instant, command: &Reserve) -> Result<check::Terms, Refusal> {
+pub(super) fn check(
+    known: &PoolState,
+    limited: Limited,
+    now: Instant,
+    command: &Reserve,
+) -> Result<check::Terms, Refusal> {
     let PoolState { pool, usage } = known;
     check::kind(pool, command.wanted_kind.as_ref())?;
     check_policy(&pool.policy, command)?;
     let terms = check::terms(pool, command.price.offer_key.as_ref())?;
     check_time(&pool.policy, now, command)?;
-    check::capacity(usage, &command.intervals)?;
+    limited.quota_and_capacity(usage, now, &command.intervals)?;
     check::price(&terms, &command.price)?;
     Ok(terms)
 }

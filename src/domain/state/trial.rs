@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Head, Known, Rollback, State};
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, PoolName};
+use crate::domain::quota::Touched;
 use crate::domain::resource::LockName;
 
 /// What has been changed during a trial, as it was before; latest last.
@@ -20,6 +21,7 @@ pub(super) struct Trial {
 struct Checkpoint {
     heads: BTreeMap<Lane, Head>,
     changed_pools: BTreeSet<PoolName>,
+    tenants: Touched,
     events: usize,
     steps: usize,
     /// The trial within which this one takes place: it sees no change.
@@ -33,6 +35,7 @@ impl State {
         let checkpoint = Checkpoint {
             heads: self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect(),
             changed_pools: self.changed_pools.clone(),
+            tenants: self.tenants.touched(),
             events: self.events.len(),
             steps: self.rollback.0.len(),
             outer: self.trial.replace(Trial::default()),
@@ -54,7 +57,8 @@ impl State {
 
     fn take_back(&mut self, checkpoint: Checkpoint) {
         let trial = std::mem::replace(&mut self.trial, checkpoint.outer).unwrap_or_default();
-        Rollback(self.rollback.0.split_off(checkpoint.steps)).apply(&mut self.lanes);
+        Rollback(self.rollback.0.split_off(checkpoint.steps)).apply(&mut self.lanes, self.tenants.known_mut());
+        self.tenants.set_touched(checkpoint.tenants);
         for (lane, head) in checkpoint.heads {
             if let Some(state) = self.lanes.get_mut(&lane) {
                 state.head = head;

@@ -132,6 +132,19 @@ impl Usage {
         self.base + self.steps.peak(start.timestamp_micros(), end.timestamp_micros())
     }
 
+    /// The load added up from `from` on, in unit-microseconds; what lies behind the last step counts for nothing. Looks
+    /// at every step from `from` on.
+    pub fn sum_from(&self, from: Instant) -> i128 {
+        let mut at = from.timestamp_micros();
+        let mut load = self.base + self.steps.sum_at(at);
+        let mut sum = 0;
+        for (next, delta) in self.steps.after(at) {
+            sum += i128::from(load) * i128::from(next - at);
+            (at, load) = (next, load + delta);
+        }
+        sum
+    }
+
     /// The first instant at or after `start` at which the load is above `limit`; `None`: never.
     pub fn first_above(&self, start: Instant, limit: i64) -> Option<Instant> {
         let limit = limit.saturating_sub(self.base);

@@ -8,7 +8,10 @@ use super::client::insist;
 use super::process::WorkerProcess;
 use crate::checker::{Answered, check};
 use crate::harness::{Berth, hours_from_now, seconds_from_now, start_stack};
+use crate::quota;
 
+/// The quota of the tenant that all of them are.
+const UNITS_MAX: i64 = 28;
 const CLIENTS: usize = 60;
 /// So many answers into a round, something is killed.
 const ANSWERS_BEFORE_KILL: usize = 30;
@@ -32,6 +35,8 @@ async fn whatever_is_killed_under_load_every_answer_is_kept_and_every_key_has_on
     for (pool, capacity, grain) in [("tight-a", 16, 1), ("tight-b", 16, 1), ("short", 8, 1), ("long", 1000, 900)] {
         berth.admin("pool_put", json!({"pool": pool, "capacity": capacity, "grain_seconds": grain})).await.ok();
     }
+    let limits = json!({"tenant": "acme", "quotas": {"units": UNITS_MAX, "locks": 12}});
+    berth.admin("tenant_put", limits).await.ok();
     let mut answered = Vec::new();
     for (number, round) in ROUNDS.into_iter().enumerate() {
         let (sender, mut progress) = watch::channel(0);
@@ -65,8 +70,10 @@ async fn whatever_is_killed_under_load_every_answer_is_kept_and_every_key_has_on
     let count = |code: &str| answered.iter().filter(|answer| answer.reply.code() == code).count();
     println!("{} requests, {} granted", answered.len(), count("ok"));
     assert!(count("insufficient_capacity") > 0, "nobody wanted more than there is");
+    assert!(count("quota_exceeded") > 0, "nobody wanted more than the tenant may have");
     assert!(answered.iter().any(|answer| answer.reply.is_replay()), "no answer was lost");
     check(&berth, &answered).await;
+    quota::assert_kept(&berth, UNITS_MAX).await;
     for worker in workers {
         worker.stop().await;
     }
