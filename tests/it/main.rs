@@ -5,6 +5,7 @@
 mod bad_input;
 mod checker;
 mod crashes;
+mod documents;
 mod dry_run;
 mod harness;
 mod idempotency;
