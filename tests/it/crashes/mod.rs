@@ -8,6 +8,7 @@ mod frozen;
 mod load;
 pub mod process;
 mod publish;
+mod stale;
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
