@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use async_nats::header::{HeaderMap, HeaderName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Answerer};
 use super::dispatch::Dispatcher;
 use super::reader::Queries;
-use super::waiting::Waiting;
+use super::waiting::{Permit, Waiting};
 use crate::clock;
 use crate::domain::command::{Request, Siblings, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
@@ -52,8 +52,13 @@ pub struct Arrival<'a> {
 
 impl Intake {
     /// A place among the requests in hand; `None`: the worker has all that it can take.
-    pub fn try_admit(&self) -> Option<OwnedSemaphorePermit> {
-        self.in_hand.clone().try_acquire_owned().ok()
+    pub fn try_admit(&self) -> Option<Permit> {
+        self.in_hand.clone().try_acquire_owned().ok().map(|place| Permit::new(place, &self.metrics))
+    }
+
+    /// The same, waiting for it; `None`: the worker ends.
+    pub async fn admit(&self) -> Option<Permit> {
+        self.in_hand.clone().acquire_owned().await.ok().map(|place| Permit::new(place, &self.metrics))
     }
 
     pub fn overloaded() -> Refusal {
@@ -61,7 +66,7 @@ impl Intake {
     }
 
     /// Decodes a request and hands it on; what is refused here is answered here.
-    pub async fn take(&self, arrival: Arrival<'_>, answerer: Answerer, permit: OwnedSemaphorePermit) {
+    pub async fn take(&self, arrival: Arrival<'_>, answerer: Answerer, permit: Permit) {
         let arrived = Instant::now();
         let verb = arrival.verb;
         let headers = headers(arrival.headers);

@@ -74,7 +74,7 @@ async fn serve_stream(
 
 async fn take(message: Message, stream_created: i64, context: &jetstream::Context, intake: &Intake) {
     let arrived = Instant::now();
-    let Ok(permit) = intake.in_hand.clone().acquire_owned().await else { return };
+    let Some(permit) = intake.admit().await else { return };
     let Some(own_key) = own_key(&message, stream_created) else {
         tracing::error!(subject = %message.subject, "a submitted message without a place in its stream");
         return;

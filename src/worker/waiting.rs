@@ -8,6 +8,7 @@ use super::answer::Answerer;
 use crate::domain::command::{Command, Request};
 use crate::domain::id::ReceiptId;
 use crate::domain::look::{Availability, Look, Mode};
+use crate::telemetry::Metrics;
 use crate::wire::request::Canonical;
 use crate::wire::verb::Verb;
 
@@ -16,6 +17,26 @@ const INTERVALS_A_ROW: usize = 8;
 const UNITS_A_ROW: usize = 16;
 /// What a command counts whose hold may be small or large.
 const UNKNOWN_ROWS: usize = 7;
+
+/// A place among the requests in hand, counted while it is taken.
+#[derive(Debug)]
+pub struct Permit {
+    _place: OwnedSemaphorePermit,
+    metrics: Metrics,
+}
+
+impl Permit {
+    pub fn new(place: OwnedSemaphorePermit, metrics: &Metrics) -> Permit {
+        metrics.in_flight(1);
+        Permit { _place: place, metrics: metrics.clone() }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.metrics.in_flight(-1);
+    }
+}
 
 #[derive(Debug)]
 pub struct Waiting {
@@ -28,7 +49,7 @@ pub struct Waiting {
     pub arrived: Instant,
     pub span: tracing::Span,
     /// Its share of the requests that may be in hand; given back with the answer.
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Permit,
 }
 
 impl Waiting {

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Berth, hours_from_now, http_get, metric};
+use crate::crashes::process::until;
+use crate::harness::{Berth, Worker, config, hours_from_now, http_get, metric, within};
+use crate::tap::{Tap, Way};
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACESTATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
@@ -97,4 +99,23 @@ async fn what_is_no_traceparent_is_as_if_absent() {
         reply.ok();
         assert!(events.next().await.body["data"].get("traceparent").is_none(), "{bad}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_hand_are_counted_until_they_are_answered() {
+    let berth = Berth::without_workers().await;
+    let mut tap = Tap::before(&berth.database_url).await;
+    let worker = Worker::start(config(&tap.url, &berth.nats_url, &berth.root)).await.unwrap();
+    berth.pool("gpu", 1).await;
+    let in_flight = async || metric(worker.http, "berth_requests_in_flight").await;
+    within("the answer's permit", until(async || in_flight().await == 0.0)).await;
+    tap.set(Way::Out, b"Q\0\0\0\x0bCOMMIT\0");
+    let body = json!({"pool": "gpu", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    let mut sent = berth.send("reserve", None, &body).await;
+    let held = tap.caught().await;
+    assert_eq!(in_flight().await, 1.0);
+    held.release();
+    assert_eq!(sent.answer().await.reply.code(), "ok");
+    within("the answer's permit", until(async || in_flight().await == 0.0)).await;
+    worker.stop().await;
 }
