@@ -16,3 +16,5 @@ mod samples;
 mod schemas;
 #[path = "wire/subjects.rs"]
 mod subjects;
+#[path = "wire/zones.rs"]
+mod zones;

@@ -1,12 +1,14 @@
 //! What can be held, who holds it, and what a command does to it. Pure: no async, no clock, no randomness, no I/O;
 //! ordered maps only, so that the same batch decided twice gives the same bytes.
 
+pub mod booked;
 pub mod command;
 pub mod decide;
 pub mod event;
 pub mod hold;
 pub mod id;
 pub mod outcome;
+pub mod pool_state;
 pub mod price;
 pub mod resource;
 pub mod state;

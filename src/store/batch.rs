@@ -7,6 +7,7 @@
 //! | 3 | load receipts |
 //! | 4 | load holds: by id, live locks by name, and what is due |
 //! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
+//! | then, for a pool that can't be put as it is | what is booked where it does not fit |
 //! | then | write: changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
 //! | last | commit |
 //!
@@ -17,10 +18,12 @@ use std::collections::BTreeMap;
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
+use super::booked::{self, Booked};
 use super::error::StoreError;
 use super::lane::CachedLane;
 use super::start::Database;
 use super::{catch_up, commit, load, sql};
+use crate::domain::command::PoolPut;
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
 use crate::domain::resource::LockName;
@@ -41,6 +44,9 @@ pub struct Wants {
     pub receipts: Vec<ReceiptId>,
     /// Lanes whose due holds are to be carried out in this batch.
     pub due: Vec<DueWant>,
+    /// Pools that are to be put: where one can't be, what is booked is loaded too. No other command of the pool may be
+    /// in the batch.
+    pub puts: Vec<PoolPut>,
 }
 
 /// Up to `limit` holds of a lane that are due after the mark, in order.
@@ -66,6 +72,7 @@ pub struct Loaded {
     pub holds: Vec<Hold>,
     pub receipts: BTreeMap<ReceiptId, Receipt>,
     pub due: Vec<DuePage>,
+    pub booked: Vec<Booked>,
 }
 
 /// The holds of one lane that are due, in order.
@@ -158,8 +165,9 @@ impl Session {
         let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
         let receipts = load::receipts(connection, &wants.receipts).await?;
         let (holds, due) = load::holds(connection, wants, &locked).await?;
-        let lanes = catch_up::catch_up(connection, &locked, cached).await?;
-        Ok(Loaded { lanes, holds, receipts, due })
+        let mut lanes = catch_up::catch_up(connection, &locked, cached).await?;
+        let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
+        Ok(Loaded { lanes, holds, receipts, due, booked })
     }
 
     /// Writes and commits. On success the lanes' rows name this batch, and `pools_version` is one more for each lane

@@ -1,16 +1,18 @@
 //! Checked values to commands and queries, with the rules that concern more than one field. They are checked after
 //! all that a table can say.
 
+use super::build_operator;
 use super::cursor;
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
 use super::verb::Verb;
+use crate::domain::booked::VictimOrder;
 use crate::domain::command::{
     Cancel, Check, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Renew,
     Reserve, SortBy, TakeLock, Terminate, UnitId, Unlock,
 };
 use crate::domain::hold::Status;
-use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType};
+use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, ZoneName};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
 use crate::domain::window::{Instant, Interval};
@@ -32,6 +34,8 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
         Verb::Renew => Built::Command(Command::Renew(renew(record)?)),
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
+        Verb::ReservationTerminate => Built::Command(build_operator::reservation_terminate(record)?),
+        Verb::LockRelease => Built::Command(build_operator::lock_release(record)?),
         Verb::Get => Built::Query(Query::Get(record.hold_id("reservation_id")?)),
         Verb::List => Built::Query(Query::List(list(record)?)),
         Verb::Check => Built::Query(Query::Check(check(record)?)),
@@ -66,6 +70,7 @@ fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
         launch_specification: record.opaque("launch_specification"),
         price: price(record)?,
         hold_seconds: record.count("hold_seconds"),
+        zone: record.name("zone", ZoneName::parse)?,
     })
 }
 
@@ -208,7 +213,8 @@ fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
     let capacity = match record.list("capacity_schedule") {
         Some(steps) => {
             record.exclude("capacity", "capacity_schedule")?;
-            Capacity::Schedule(capacity_steps(record, steps)?)
+            let path = Path::Name(&record.path, "capacity_schedule");
+            Capacity::Schedule(capacity_steps(records(record, "capacity_schedule", steps, &path))?)
         }
         None => Capacity::Constant(record.need("capacity", record.count("capacity"))?),
     };
@@ -226,13 +232,16 @@ fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
         offers: offers(record)?,
         instance_spec: record.opaque("instance_spec"),
         tags: record.opaque("tags"),
+        zones: build_operator::zones(record)?,
+        force: record.name("force", VictimOrder::parse)?,
     })
 }
 
-fn capacity_steps(record: &Record<'_, '_>, items: &[Value<'_>]) -> Result<Vec<CapacityStep>, Refusal> {
-    let path = Path::Name(&record.path, "capacity_schedule");
-    let mut steps: Vec<CapacityStep> = Vec::with_capacity(items.len());
-    for item in records(record, "capacity_schedule", items, &path) {
+pub(super) fn capacity_steps<'p, 'a: 'p>(
+    items: impl Iterator<Item = Record<'p, 'a>>,
+) -> Result<Vec<CapacityStep>, Refusal> {
+    let mut steps: Vec<CapacityStep> = Vec::new();
+    for item in items {
         let effective_at: Instant = item.need("effective_at", item.instant("effective_at"))?;
         if steps.last().is_some_and(|last| last.effective_at >= effective_at) {
             return Err(item.fault("effective_at", FieldReason::OutOfRange, "later than that of the step before"));

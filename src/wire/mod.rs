@@ -7,6 +7,7 @@
 //! and events stand in `schema_reply`, and `schema_asyncapi` names the channels that carry them all.
 
 mod build;
+mod build_operator;
 mod canonical;
 mod cursor;
 pub mod event;
@@ -16,9 +17,11 @@ mod json;
 mod record;
 mod refusal;
 pub mod reply;
+mod reply_operator;
 pub mod request;
 pub mod schema;
 mod schema_asyncapi;
+mod schema_operator;
 mod schema_reply;
 mod shape;
 mod shapes;

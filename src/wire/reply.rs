@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cursor;
 use super::instant::Utc;
 use super::refusal::{self as refusals, ErrorView};
+use super::reply_operator::{self, LockReleasedView, LoweredView};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
 use crate::domain::command::ListCursor;
 use crate::domain::hold::Hold;
@@ -127,6 +128,8 @@ enum AnswerView<'a> {
     Unlock(UnlockReply<'a>),
     Renew(RenewReply<'a>),
     Pool(Box<PoolView<'a>>),
+    Lowered(Box<LoweredView<'a>>),
+    LockReleased(LockReleasedView<'a>),
     Several(Vec<AnswerView<'a>>),
     Refused(ErrorView<'a>),
 }
@@ -138,6 +141,8 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Lock(answer) => AnswerView::Lock(Box::new(lock_reply(answer))),
         Answer::Unlock(answer) => AnswerView::Unlock(unlock_reply(answer)),
         Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
+        Answer::Lowered(lowered) => AnswerView::Lowered(Box::new(reply_operator::lowered(lowered))),
+        Answer::LockReleased(released) => AnswerView::LockReleased(reply_operator::lock_released(released)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }

@@ -137,7 +137,8 @@ fn decode_array(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<B
 }
 
 fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>>]) -> bool {
-    let position = shapes::fields(verb).iter().position(|field| field.name == "tenant");
+    let is_address = |field: &shape::Field| matches!(field.presence, shape::Presence::Address);
+    let position = shapes::fields(verb).iter().position(is_address);
     let named = position.and_then(|at| values.get(at)).and_then(Option::as_ref);
     match (named, tenant) {
         (Some(Value::Text(named)), Some(tenant)) => named != tenant.as_str(),

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schema_operator;
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -26,15 +27,7 @@ pub fn reply(verb: Verb) -> Value {
     let pool = || json!({"$ref": "pool.json"});
     let schema = match verb {
         Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Get => reservation(),
-        Verb::Terminate => closed(
-            vec![
-                ("reservation", reservation()),
-                ("terminated_units", array(unit())),
-                ("already_terminated", array(unit())),
-                ("credit_cents", integer(0)),
-            ],
-            vec![],
-        ),
+        Verb::Terminate => terminated(),
         Verb::List => page(reservation()),
         Verb::Lock => one_or_many(lock_reply()),
         Verb::Unlock => one_or_many(unlock_reply()),
@@ -55,10 +48,25 @@ pub fn reply(verb: Verb) -> Value {
             "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
                             refusal that answered it."
         }),
-        Verb::PoolPut | Verb::PoolGet => pool(),
+        Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
+        Verb::PoolGet => pool(),
+        Verb::ReservationTerminate => terminated(),
+        Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
+}
+
+fn terminated() -> Value {
+    closed(
+        vec![
+            ("reservation", json!({"$ref": "reservation.json"})),
+            ("terminated_units", array(unit())),
+            ("already_terminated", array(unit())),
+            ("credit_cents", integer(0)),
+        ],
+        vec![],
+    )
 }
 
 fn with(mut schema: Value, name: &str, value: Value) -> Value {
@@ -68,12 +76,12 @@ fn with(mut schema: Value, name: &str, value: Value) -> Value {
     schema
 }
 
-fn says(schema: Value, description: &str) -> Value {
+pub(super) fn says(schema: Value, description: &str) -> Value {
     with(schema, "description", json!(description))
 }
 
 /// An object with these fields and no others; `always` are always there, `sometimes` may be left out.
-fn closed(always: Vec<(&str, Value)>, sometimes: Vec<(&str, Value)>) -> Value {
+pub(super) fn closed(always: Vec<(&str, Value)>, sometimes: Vec<(&str, Value)>) -> Value {
     let required: Vec<&str> = always.iter().map(|(name, _)| *name).collect();
     let properties: Map<String, Value> =
         always.iter().chain(&sometimes).map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
@@ -96,19 +104,19 @@ fn one_or_many(item: Value) -> Value {
     })
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn integer(minimum: i64) -> Value {
+pub(super) fn integer(minimum: i64) -> Value {
     json!({"type": "integer", "minimum": minimum})
 }
 
-fn array(items: Value) -> Value {
+pub(super) fn array(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
 
-fn nullable(schema: Value) -> Value {
+pub(super) fn nullable(schema: Value) -> Value {
     let kind = schema.get("type").cloned().unwrap_or_default();
     with(schema, "type", json!([kind, "null"]))
 }
@@ -120,7 +128,7 @@ fn instant() -> Value {
 
 const HEX: &str = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
 
-fn id() -> Value {
+pub(super) fn id() -> Value {
     json!({"type": "string", "format": "uuid", "pattern": format!("^{HEX}$")})
 }
 
@@ -128,7 +136,7 @@ fn unit() -> Value {
     json!({"type": "string", "pattern": format!("^{HEX}\\.(0|[1-9][0-9]*)$")})
 }
 
-fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
+pub(super) fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
     json!({"type": "string", "enum": names.collect::<Vec<_>>()})
 }
 
@@ -185,6 +193,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("end_reason", says(end_reason(), "Why it is over.")),
             ("created_by", text()),
             ("deactivated_at", says(instant(), "When it became terminal.")),
+            ("zone", says(text(), "The part of the pool that its units are of.")),
             ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
         ],
     );
@@ -296,7 +305,15 @@ fn pool() -> Value {
     always.extend(limits.map(|name| (name, nullable(count()))));
     let rights = ["cancellable", "extendable", "pausable", "reducible", "enabled"];
     always.extend(rights.map(|name| (name, json!({"type": "boolean"}))));
-    let schema = closed(always, vec![("capacity", count()), ("capacity_schedule", array(step))]);
+    let by_zone = json!({"type": "object", "additionalProperties": {"oneOf": [count(), array(step.clone())]}});
+    let zones = says(array(text()), "The parts of the pool that a reservation can be bound to.");
+    let sometimes = vec![
+        ("capacity", count()),
+        ("capacity_schedule", array(step)),
+        ("zones", zones),
+        ("capacity_by_zone", says(by_zone, "Of a zone that is not named only the pool's capacity binds.")),
+    ];
+    let schema = closed(always, sometimes);
     let about = "The whole configuration: but for its version, a pool_put that would change nothing.";
     let either = json!([{"required": ["capacity"]}, {"required": ["capacity_schedule"]}]);
     with(with(says(schema, about), "oneOf", either), "title", json!("Pool"))
@@ -352,7 +369,7 @@ fn details() -> Vec<(&'static str, Value)> {
             ("requested", integer(0)),
             ("available", says(integer(0), "The fewest units free at any instant of it.")),
         ],
-        vec![],
+        vec![("zone", says(text(), "The zone in which they are missing; absent: in the pool."))],
     );
     let field = || says(text(), "Its path, such as intervals[1].quantity.");
     let seconds = || nullable(integer(0));
@@ -369,7 +386,10 @@ fn details() -> Vec<(&'static str, Value)> {
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
         (
             "insufficient_capacity",
-            closed(vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))], vec![]),
+            closed(
+                vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))],
+                schema_operator::booked(),
+            ),
         ),
         ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),
         ("overloaded", closed(vec![("retry_after_ms", integer(0))], vec![])),

@@ -1,9 +1,9 @@
 //! The tables: the fields of every verb's request, in the order in which they are documented, checked and written.
 
 use super::cursor;
-use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
+use super::shape::{ByName, Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
-use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType};
+use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant, ZoneName};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
 /// Most objects in one message of `lock`, `unlock` or `renew`, and most resources of one `check`.
@@ -15,6 +15,7 @@ pub const LIMIT_DEFAULT: i64 = 50;
 
 const LIMIT_MAX: i64 = 100;
 const OFFERS_MAX: usize = 32;
+const ZONES_MAX: usize = 64;
 const CAPACITY_STEPS_MAX: usize = 1_000;
 const LAUNCH_ITEMS_MAX: usize = 1_000;
 const SCRIPT_LENGTH_MAX: usize = 65_536;
@@ -44,6 +45,25 @@ const RESOURCE_TYPE: Kind = Kind::Text(Text {
     pattern: "^[A-Za-z0-9_-]*$",
     expected: "a string of 1 to 64 of A-Z a-z 0-9 _ -",
 });
+const ZONE_NAME: Text = Text {
+    accepts: |text| ZoneName::parse(text).is_some(),
+    length_min: 1,
+    length_max: 64,
+    pattern: "^[A-Za-z0-9_-]*$",
+    expected: "a zone's name, 1 to 64 of A-Z a-z 0-9 _ -",
+};
+const ZONE: Kind = Kind::Text(ZONE_NAME);
+const WHOSE: Field = required(
+    "tenant",
+    Kind::Text(Text {
+        accepts: |text| Tenant::parse(text).is_some(),
+        length_min: 1,
+        length_max: 63,
+        pattern: "^[a-z0-9][a-z0-9-]*$",
+        expected: "a tenant's name, [a-z0-9][a-z0-9-]{0,62}",
+    }),
+    "The tenant that it belongs to.",
+);
 const KEY: Kind = Kind::Text(Text {
     accepts: |text| IdempotencyKey::parse(text).is_some(),
     length_min: 1,
@@ -141,7 +161,7 @@ static LAUNCH_SPECIFICATION: [Field; 6] = [
     optional("memory_gb", integer(0, HARDWARE_MAX), "Memory, GB."),
 ];
 
-static RESERVE: [Field; 13] = [
+static RESERVE: [Field; 14] = [
     optional("pool", POOL, "The pool to reserve from; or instance_type and region."),
     optional("instance_type", LABEL, "With region: names the pool in its place."),
     optional("region", LABEL, "With instance_type: names the pool in its place."),
@@ -158,6 +178,7 @@ static RESERVE: [Field; 13] = [
     optional("launch_specification", Kind::Object(&LAUNCH_SPECIFICATION), "Carried along, never read."),
     optional("price_specification", Kind::Object(&PRICE_OF_NEW), "The offer, and the most that it may cost."),
     optional("hold_seconds", integer(1, HOLD_SECONDS_MAX), "Hold only: confirm it within so many seconds."),
+    optional("zone", ZONE, "Only units of this zone of the pool; absent: of any."),
     TENANT,
 ];
 
@@ -269,7 +290,7 @@ static OFFER: [Field; 6] = [
 const SECONDS: Kind = integer(0, POLICY_SECONDS_MAX);
 const SECONDS_SOME: Kind = integer(1, POLICY_SECONDS_MAX);
 
-static POOL_PUT: [Field; 23] = [
+static POOL_PUT: [Field; 26] = [
     required("pool", POOL, "The pool's name, a token of the subjects of events."),
     optional("capacity", integer(0, CAPACITY_MAX as i64), "Units, at all times; or capacity_schedule."),
     optional(
@@ -299,7 +320,7 @@ static POOL_PUT: [Field; 23] = [
     allowed("extendable", "May reservations be extended?"),
     allowed("pausable", "May reservations be paused?"),
     allowed("reducible", "May part of a reservation be given back?"),
-    allowed("enabled", "Does the pool take new commands?"),
+    allowed("enabled", "Does the pool take new reservations?"),
     Field {
         name: "offers",
         kind: list(&Kind::Object(&OFFER), 0, OFFERS_MAX),
@@ -307,7 +328,33 @@ static POOL_PUT: [Field; 23] = [
         about: "Prices to choose from; none: `standard` at 0.",
     },
     optional("tags", TAGS, "Labels of free choice."),
+    Field {
+        name: "zones",
+        kind: set(&ZONE, 0, ZONES_MAX),
+        presence: Presence::Default(Constant::EmptyList),
+        about: "The parts of the pool that a reservation can be bound to. Their order means nothing.",
+    },
+    optional(
+        "capacity_by_zone",
+        Kind::ByName(ByName { name: &ZONE_NAME, value: &ZONE_CAPACITY, items_max: ZONES_MAX }),
+        "For some of the zones the units that there are; the pool's capacity binds beside it.",
+    ),
+    optional(
+        "force",
+        Kind::Choice(&["newest_first", "oldest_first", "smallest_first", "largest_first"]),
+        "End reservations that no longer fit, in this order, until the rest does; absent: refuse.",
+    ),
 ];
+
+/// Units at all times, or over time.
+static ZONE_CAPACITY: Kind = Kind::OneOrList(
+    &integer(0, CAPACITY_MAX as i64),
+    List { item: &Kind::Object(&CAPACITY_STEP), items_min: 1, items_max: CAPACITY_STEPS_MAX, is_set: false },
+);
+
+static RESERVATION_TERMINATE: [Field; 2] = [RESERVATION_ID, WHOSE];
+
+static LOCK_RELEASE: [Field; 2] = [RESOURCE, WHOSE];
 
 static POOL_GET: [Field; 1] = [required("pool", POOL, "The pool.")];
 
@@ -334,6 +381,8 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::PoolPut => &POOL_PUT,
         Verb::PoolGet => &POOL_GET,
         Verb::PoolList => &POOL_LIST,
+        Verb::ReservationTerminate => &RESERVATION_TERMINATE,
+        Verb::LockRelease => &LOCK_RELEASE,
     }
 }
 

@@ -18,10 +18,12 @@ pub enum Verb {
     PoolPut,
     PoolGet,
     PoolList,
+    ReservationTerminate,
+    LockRelease,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 16] = [
+    pub const ALL: [Verb; 18] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -38,6 +40,8 @@ impl Verb {
         Verb::PoolPut,
         Verb::PoolGet,
         Verb::PoolList,
+        Verb::ReservationTerminate,
+        Verb::LockRelease,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +62,8 @@ impl Verb {
             Verb::PoolPut => "pool_put",
             Verb::PoolGet => "pool_get",
             Verb::PoolList => "pool_list",
+            Verb::ReservationTerminate => "reservation_terminate",
+            Verb::LockRelease => "lock_release",
         }
     }
 
@@ -67,7 +73,7 @@ impl Verb {
 
     /// Is it the operator's (`berth.admin.v1.<verb>`) and not a tenant's?
     pub fn is_admin(self) -> bool {
-        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList)
+        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList | Verb::ReservationTerminate | Verb::LockRelease)
     }
 
     /// Does it change anything? Only mutations have receipts.

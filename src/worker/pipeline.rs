@@ -25,7 +25,7 @@ use super::answer::Answer;
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
 use super::lanes::{Lanes, Locked};
-use super::waiting::Waiting;
+use super::waiting::{Waiting, puts_alone};
 use crate::clock;
 use crate::domain::command::Command;
 use crate::domain::event::Event;
@@ -86,6 +86,17 @@ struct Batch {
 }
 
 impl Batch {
+    /// Each `pool_put` by itself; the last of them first.
+    fn with_puts_alone(self) -> Vec<Batch> {
+        if self.commands.iter().all(|waiting| waiting.put().is_none()) {
+            return vec![self];
+        }
+        let ticks = Batch { ticks: self.ticks, ..Batch::default() };
+        let groups = puts_alone(self.commands).into_iter();
+        let last_first = groups.map(|commands| Batch { commands, ..Batch::default() }).rev();
+        last_first.chain((!ticks.ticks.is_empty()).then_some(ticks)).collect()
+    }
+
     /// What is due, and the commands in two halves; of a single one, itself.
     fn parts(mut self) -> Vec<Batch> {
         let ticks = Batch { ticks: std::mem::take(&mut self.ticks), ..Batch::default() };
@@ -160,7 +171,7 @@ impl Decider {
     async fn carry_out(&mut self, batch: Batch) {
         let began = Instant::now();
         let ticks = batch.ticks;
-        let mut batches = vec![batch];
+        let mut batches = batch.with_puts_alone();
         while let Some(batch) = batches.pop() {
             match self.attempt(batch).await {
                 Attempt::Done => (),
@@ -427,6 +438,7 @@ fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wa
             .filter(|(lane, _)| batch.ticks.contains(*lane))
             .map(|(lane, slot)| DueWant { lane: *lane, after: slot.mark(), limit })
             .collect(),
+        puts: batch.commands.iter().filter_map(|waiting| waiting.put()).cloned().collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use berth::domain::command::{
     Unlock,
 };
 use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType};
-use berth::domain::resource::{Capacity, Offer, Policy};
+use berth::domain::resource::{Capacity, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use proptest::prelude::*;
 
@@ -195,6 +195,7 @@ fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], ho
         launch_specification: None,
         price: PriceLimit::default(),
         hold_seconds,
+        zone: None,
     })
 }
 
@@ -216,5 +217,7 @@ pub fn put(pool: u8, capacity: u32) -> Command {
         offers: vec![standard],
         instance_spec: None,
         tags: None,
+        zones: Zones::new(),
+        force: None,
     })
 }

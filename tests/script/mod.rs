@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use berth::domain::command::{Command, Request};
 use berth::domain::hold::{Claim, Hold};
-use berth::domain::id::HoldId;
+use berth::domain::id::{Actor, HoldId};
 use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::state::Changes;
 use berth::domain::tick::as_of;
@@ -48,7 +48,11 @@ impl Story {
             }
             "load" => {
                 let (start, end) = words.window();
-                let load = self.world.peak(&parse::name(words.subject()), start, end).unwrap();
+                let pool = parse::name(words.subject());
+                let load = match words.zone() {
+                    Some(zone) => self.world.zone_peak(&pool, &zone, start, end).unwrap(),
+                    None => self.world.peak(&pool, start, end).unwrap(),
+                };
                 return (Some(Shown::fact(load.to_string())), Vec::new());
             }
             "as_of" => {
@@ -64,10 +68,12 @@ impl Story {
         let command = self.read(line, words);
         self.count += 1;
         let mut request = request(words.option("tenant").unwrap_or("acme"), self.count, command);
+        request.actor = words.option("actor").and_then(Actor::parse);
         request.not_after = words.option("not_after").map(parse::instant);
         let (outcomes, changes) = self.world.batch(std::slice::from_ref(&request));
         self.name_holds(line, &request, &outcomes[0]);
-        (Some(show::outcome(&outcomes[0])), self.events(&changes))
+        let names = |id: HoldId| self.name_of(id).to_owned();
+        (Some(show::outcome(&outcomes[0], &names)), self.events(&changes))
     }
 
     fn read(&self, line: &str, words: &Words) -> Command {
@@ -78,7 +84,9 @@ impl Story {
             }
             "unlock" | "renew" => words.lock_command(self.token(words)),
             verb => match verb {
-                "confirm" | "extend" | "terminate" | "cancel" => words.change(self.id(words.subject()), |n| self.id(n)),
+                "confirm" | "extend" | "terminate" | "cancel" | "reservation_terminate" => {
+                    words.change(self.id(words.subject()), |n| self.id(n))
+                }
                 _ => words.new_thing(),
             },
         }
@@ -119,8 +127,11 @@ impl Story {
         }
     }
 
+    fn name_of(&self, id: HoldId) -> &str {
+        self.ids.iter().find(|(_, known)| **known == id).map_or("?", |(name, _)| name)
+    }
+
     fn events(&self, changes: &Changes) -> Vec<String> {
-        let name = |id: HoldId| self.ids.iter().find(|(_, known)| **known == id).map_or("?", |(name, _)| name);
-        changes.events.iter().map(|event| show::event(event, name(event.hold.id))).collect()
+        changes.events.iter().map(|event| show::event(event, self.name_of(event.hold.id))).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth::domain::command::{Command, Request};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
-use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant};
+use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant, ZoneName};
 use berth::domain::outcome::Outcome;
 use berth::domain::state::{Changes, Decided, Head, LaneState, State};
 use berth::domain::tick::tick_due;
@@ -48,7 +48,21 @@ impl World {
                 state.load(hold.clone());
             }
         }
+        for request in requests {
+            if let Command::PoolPut(put) = &request.command {
+                self.load_booked(&mut state, &put.pool);
+            }
+        }
         state
+    }
+
+    /// All that is live in a pool: more than the store gives, which looks for what no longer fits.
+    fn load_booked(&self, state: &mut State, pool: &PoolName) {
+        for hold in self.holds.values().filter(|hold| !hold.status.is_terminal()) {
+            if hold.reservation().is_some_and(|reservation| reservation.pool == *pool) {
+                state.load(hold.clone());
+            }
+        }
     }
 
     pub fn commit(&mut self, state: State) -> Changes {
@@ -77,6 +91,11 @@ impl World {
     /// The greatest load of a pool (units in use minus capacity) in a window.
     pub fn peak(&self, pool: &PoolName, start: Instant, end: Instant) -> Option<i64> {
         Some(self.lanes.get(&Lane::of_pool(pool))?.pools.get(pool)?.usage.peak(start, end))
+    }
+
+    /// The same of a zone or, where that is greater, of the pool.
+    pub fn zone_peak(&self, pool: &PoolName, zone: &ZoneName, start: Instant, end: Instant) -> Option<i64> {
+        Some(self.lanes.get(&Lane::of_pool(pool))?.pools.get(pool)?.peak(Some(zone), start, end))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What several verbs check, each with the refusal that it leads to.
 
 use crate::domain::command::PriceLimit;
-use crate::domain::id::Label;
+use crate::domain::id::{Label, ZoneName};
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
 use crate::domain::resource::{Offer, Policy, Pool, STANDARD_OFFER};
-use crate::domain::usage::Usage;
+use crate::domain::state::PoolState;
 use crate::domain::window::{Instant, Interval, is_aligned, later};
 
 pub(super) fn out_of_range(field: impl Into<String>, expected: impl Into<String>) -> Refusal {
@@ -63,10 +63,11 @@ pub(super) fn horizon(policy: &Policy, now: Instant, end: Instant, field: impl F
     }
 }
 
-/// Every interval that does not fit, in order. What has lapsed must have been taken out before.
-pub(super) fn capacity(usage: &Usage, intervals: &[Interval]) -> Result<(), Refusal> {
+/// Every interval that does not fit into the pool, or into the zone, in order. What has lapsed must have been taken
+/// out before.
+pub(super) fn capacity(pool: &PoolState, zone: Option<&ZoneName>, intervals: &[Interval]) -> Result<(), Refusal> {
     let shortfall = |interval: &Interval| {
-        let load = usage.peak(interval.start, interval.end);
+        let load = pool.peak(zone, interval.start, interval.end);
         let available = u32::try_from((-load).max(0)).unwrap_or(u32::MAX);
         let Interval { start, end, quantity: requested } = *interval;
         (requested > available).then_some(Shortfall { start, end, requested, available })

@@ -28,7 +28,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
     let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
     state.lapse(&reservation.pool);
-    check::capacity(&find_pool(state, &reservation.pool)?.usage, &[added])?;
+    check::capacity(find_pool(state, &reservation.pool)?, reservation.zone.as_ref(), &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
     check::price(&terms, &command.price)?;
 
@@ -44,7 +44,6 @@ fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -
         return Err(Refusal::NotExtendable);
     }
     check::alignment(policy, end_time, || "end_time".to_owned())?;
-    check::enabled(policy)?;
     match check::runs(&reservation.intervals).last() {
         // What is not longer than now is no extension: it is told apart below.
         Some((start, _)) if end_time > reservation.end_time => {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
-//! | `pool_put` | the operator's |
+//! | `pool_put`, `withdraw`, `operator` | the operator's |
 //! | `check` | what several of them check |
 
 mod cancel;
@@ -13,11 +13,13 @@ mod check;
 mod confirm;
 mod extend;
 mod lock;
+mod operator;
 mod pool_put;
 mod renew;
 mod reserve;
 mod terminate;
 mod unlock;
+mod withdraw;
 
 use super::command::{Command, Request};
 use super::hold::{EndReason, Hold, Kind, Reservation, Status};
@@ -36,7 +38,9 @@ pub fn decide(state: &mut State, request: &Request) -> Outcome {
         return Err(Refusal::DeadlineExceeded);
     }
     match (&request.command, &request.tenant) {
-        (Command::PoolPut(put), _) => pool_put::decide(state, put),
+        (Command::PoolPut(put), _) => pool_put::decide(state, request, put),
+        (Command::ReservationTerminate(command), _) => operator::terminate(state, request, command),
+        (Command::LockRelease(command), _) => operator::release(state, request, command),
         (command, Some(tenant)) => {
             let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
             decide_for(state, &caller, command)
@@ -76,7 +80,7 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
-        Command::PoolPut(_) => Err(Refusal::NotFound),
+        Command::PoolPut(_) | Command::ReservationTerminate(_) | Command::LockRelease(_) => Err(Refusal::NotFound),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::id::{HoldId, Lane};
 use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::price::cost_cents;
 use crate::domain::resource::{Policy, Pool, QUANTITY_MAX};
-use crate::domain::state::{PoolState, State};
+use crate::domain::state::State;
 use crate::domain::tick::activated;
 use crate::domain::window::{Instant, ceil, floor, later};
 
@@ -16,12 +16,14 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let name = command.pool.as_ref().ok_or(Refusal::UnknownPool)?;
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
-    let PoolState { pool, usage } = find_pool(state, name)?;
+    let known = find_pool(state, name)?;
+    let pool = &known.pool;
     check_kind(pool, command)?;
     check_policy(&pool.policy, command)?;
+    check_zone(pool, command)?;
     let terms = check::terms(pool, command.price.offer_key.as_ref())?;
     check_time(&pool.policy, now, command)?;
-    check::capacity(usage, &command.intervals)?;
+    check::capacity(known, command.zone.as_ref(), &command.intervals)?;
     check::price(&terms, &command.price)?;
 
     let reservation = reservation(pool, command, terms).ok_or_else(no_interval)?;
@@ -67,6 +69,13 @@ fn check_kind(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
         pool.instance_type.as_ref() == Some(&wanted.instance_type) && pool.region.as_ref() == Some(&wanted.region)
     });
     is_of_kind.then_some(()).ok_or(Refusal::UnknownPool)
+}
+
+fn check_zone(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
+    match command.zone.as_ref().is_none_or(|zone| pool.zones.contains_key(zone)) {
+        true => Ok(()),
+        false => Err(check::out_of_range("zone", "one of the pool's zones")),
+    }
 }
 
 fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
@@ -122,6 +131,7 @@ fn reservation(pool: &Pool, command: &Reserve, terms: check::Terms) -> Option<Re
     let costs = command.intervals.iter().map(|it| cost_cents(it.quantity, it.seconds(), terms.unit_price_cents));
     Some(Reservation {
         pool: pool.name.clone(),
+        zone: command.zone.clone(),
         name: command.name.clone(),
         instance_type: pool.instance_type.clone(),
         region: pool.region.clone(),

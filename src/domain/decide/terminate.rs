@@ -174,6 +174,19 @@ impl Cut {
     }
 }
 
+/// The whole of a reservation that runs, given back from `cut_at` on: the hold as it is then, and the credit for it.
+pub(super) fn given_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, i64) {
+    let mut hold = ended(hold, Status::Ended, reason, now);
+    let mut credit_cents = 0;
+    if let Some(reservation) = hold.reservation_mut() {
+        let cut = Cut::of(&reservation.intervals, cut_at, u32::MAX);
+        credit_cents = worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents);
+        let units: Vec<u32> = reservation.units.iter().collect();
+        shorten(reservation, cut, cut_at, &units);
+    }
+    (hold, credit_cents)
+}
+
 fn shorten(reservation: &mut Reservation, cut: Cut, cut_at: Instant, given_back: &[u32]) {
     reservation.units = reservation.units.without(given_back);
     reservation.quantity = cut.rest.iter().map(|rest| rest.quantity).max().unwrap_or(reservation.quantity);

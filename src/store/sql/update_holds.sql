@@ -33,7 +33,8 @@ set
     resource = new.resource,
     resource_type = new.resource_type,
     release_token = new.release_token,
-    fencing_token = new.fencing_token
+    fencing_token = new.fencing_token,
+    zone = new.zone
 from {rows}
 cross join lateral (
     select present.ctid as place
