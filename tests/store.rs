@@ -23,3 +23,5 @@ mod settle;
 mod start;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/zones.rs"]
+mod zones;

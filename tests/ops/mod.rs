@@ -1,11 +1,12 @@
 //! Random commands. Ids and tokens follow from a request's number, so a command can name what an earlier one of the
 //! same batch makes.
 
+use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
-    Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, Reserve, TakeLock, Terminate, UnitId,
-    Unlock,
+    Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, ReservationTerminate, Reserve,
+    TakeLock, Terminate, UnitId, Unlock,
 };
-use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType};
+use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use berth::domain::resource::{Capacity, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use proptest::prelude::*;
@@ -31,6 +32,7 @@ pub enum Op {
         starts_in: i64,
         parts: Vec<(i64, i64, u32)>,
         hold_seconds: Option<u32>,
+        zone: Option<u8>,
     },
     Confirm {
         which: usize,
@@ -65,6 +67,11 @@ pub enum Op {
     Put {
         pool: u8,
         capacity: u32,
+        of_zone: u32,
+        force: Option<VictimOrder>,
+    },
+    ReservationTerminate {
+        which: usize,
     },
 }
 
@@ -84,8 +91,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         prop::collection::btree_set(0u32..5, 1..4).prop_map(|units| WhichPart::Units(units.into_iter().collect())),
     ];
     prop_oneof![
-        6 => (0u8..2, 0i64..20, parts, prop::option::of(1u32..600)).prop_map(
-            |(pool, starts_in, parts, hold_seconds)| Op::Reserve { pool, starts_in, parts, hold_seconds }
+        6 => (0u8..2, 0i64..20, parts, prop::option::of(1u32..600), prop::option::of(0u8..2)).prop_map(
+            |(pool, starts_in, parts, hold_seconds, zone)| Op::Reserve { pool, starts_in, parts, hold_seconds, zone }
         ),
         2 => (which.clone(), prop::option::of(1u32..6)).prop_map(|(which, quantity)| Op::Confirm { which, quantity }),
         2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
@@ -96,12 +103,19 @@ pub fn op() -> impl Strategy<Value = Op> {
         ),
         2 => (0u8..3, 0u8..3, which.clone()).prop_map(|(name, by, which)| Op::Unlock { name, by, which }),
         1 => (0u8..3, which, 1u32..900).prop_map(|(name, which, ttl_seconds)| Op::Renew { name, which, ttl_seconds }),
-        1 => (0u8..2, 0u32..12).prop_map(|(pool, capacity)| Op::Put { pool, capacity }),
+        2 => (0u8..2, 0u32..12, 0u32..8, prop::option::of(prop::sample::select(&VictimOrder::ALL[..]))).prop_map(
+            |(pool, capacity, of_zone, force)| Op::Put { pool, capacity, of_zone, force }
+        ),
+        1 => (0usize..6).prop_map(|which| Op::ReservationTerminate { which }),
     ]
 }
 
 pub fn pool_name(number: u8) -> PoolName {
     PoolName::parse(&format!("pool-{number}")).unwrap()
+}
+
+pub fn zone_name(number: u8) -> ZoneName {
+    ZoneName::parse(&format!("zone-{number}")).unwrap()
 }
 
 /// Turns operations into requests, and remembers what they make.
@@ -143,7 +157,11 @@ impl Numbering {
         let resource = |name: u8| ResourceName::parse(&format!("lock-{name}")).unwrap();
         let requester = |by: u8| Requester::parse(&format!("worker-{by}")).unwrap();
         match op.clone() {
-            Op::Reserve { pool, starts_in, parts, hold_seconds } => reserve(pool, now, starts_in, &parts, hold_seconds),
+            Op::Reserve { pool, starts_in, parts, hold_seconds, zone } => {
+                let mut asked = reserve(pool, now, starts_in, &parts, hold_seconds);
+                asked.zone = zone.map(zone_name);
+                Command::Reserve(asked)
+            }
             Op::Confirm { which, quantity } => Command::Confirm(Confirm { id: id(which), quantity }),
             Op::Extend { which, end } => {
                 Command::Extend(Extend { id: id(which), end_time: minute(end), price: PriceLimit::default() })
@@ -172,12 +190,18 @@ impl Numbering {
             Op::Renew { name, which, ttl_seconds } => {
                 Command::Renew(Renew { resource: resource(name), release_token: self.token(which), ttl_seconds })
             }
-            Op::Put { pool, capacity } => put(pool, capacity),
+            Op::Put { pool, capacity, of_zone, force } => {
+                Command::PoolPut(PoolPut { force, ..pool_put(pool, capacity, of_zone) })
+            }
+            Op::ReservationTerminate { which } => Command::ReservationTerminate(ReservationTerminate {
+                tenant: Tenant::parse("acme").unwrap(),
+                id: id(which),
+            }),
         }
     }
 }
 
-fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], hold_seconds: Option<u32>) -> Command {
+fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], hold_seconds: Option<u32>) -> Reserve {
     let mut at = starts_in + (now - second(0)).num_seconds() / 60;
     let mut intervals = Vec::new();
     for (gap, length, quantity) in parts {
@@ -185,7 +209,7 @@ fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], ho
         at = start + length;
         intervals.push(Interval { start: minute(start), end: minute(at), quantity: *quantity });
     }
-    Command::Reserve(Reserve {
+    Reserve {
         pool: Some(pool_name(pool)),
         wanted_kind: None,
         name: None,
@@ -196,10 +220,16 @@ fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], ho
         price: PriceLimit::default(),
         hold_seconds,
         zone: None,
-    })
+    }
 }
 
+/// A pool of which no zone has fewer units than there are.
 pub fn put(pool: u8, capacity: u32) -> Command {
+    Command::PoolPut(pool_put(pool, capacity, 8))
+}
+
+/// Zone 0 has so many units, zone 1 as many as the pool.
+fn pool_put(pool: u8, capacity: u32, of_zone: u32) -> PoolPut {
     let standard = Offer {
         key: Label::parse("standard").unwrap(),
         display_name: Label::parse("Standard").unwrap(),
@@ -208,7 +238,7 @@ pub fn put(pool: u8, capacity: u32) -> Command {
         pause_buyback_price_cents: 0,
         option_premium_cents: 0,
     };
-    Command::PoolPut(PoolPut {
+    PoolPut {
         pool: pool_name(pool),
         capacity: Capacity::Constant(capacity),
         instance_type: None,
@@ -217,7 +247,7 @@ pub fn put(pool: u8, capacity: u32) -> Command {
         offers: vec![standard],
         instance_spec: None,
         tags: None,
-        zones: Zones::new(),
+        zones: Zones::from([(zone_name(0), Some(Capacity::Constant(of_zone))), (zone_name(1), None)]),
         force: None,
-    })
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use berth::domain::command::{Command, Request};
 use berth::domain::hold::{Claim, Hold};
-use berth::domain::id::{Actor, HoldId};
+use berth::domain::id::{Actor, HoldId, Lane};
 use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::state::Changes;
 use berth::domain::tick::as_of;
@@ -50,7 +50,7 @@ impl Story {
                 let (start, end) = words.window();
                 let pool = parse::name(words.subject());
                 let load = match words.zone() {
-                    Some(zone) => self.world.zone_peak(&pool, &zone, start, end).unwrap(),
+                    Some(zone) => self.world.lanes[&Lane::of_pool(&pool)].pools[&pool].peak(Some(&zone), start, end),
                     None => self.world.peak(&pool, start, end).unwrap(),
                 };
                 return (Some(Shown::fact(load.to_string())), Vec::new());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth::domain::command::{Command, Request};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
-use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant, ZoneName};
+use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant};
 use berth::domain::outcome::Outcome;
 use berth::domain::state::{Changes, Decided, Head, LaneState, State};
 use berth::domain::tick::tick_due;
@@ -91,11 +91,6 @@ impl World {
     /// The greatest load of a pool (units in use minus capacity) in a window.
     pub fn peak(&self, pool: &PoolName, start: Instant, end: Instant) -> Option<i64> {
         Some(self.lanes.get(&Lane::of_pool(pool))?.pools.get(pool)?.usage.peak(start, end))
-    }
-
-    /// The same of a zone or, where that is greater, of the pool.
-    pub fn zone_peak(&self, pool: &PoolName, zone: &ZoneName, start: Instant, end: Instant) -> Option<i64> {
-        Some(self.lanes.get(&Lane::of_pool(pool))?.pools.get(pool)?.peak(Some(zone), start, end))
     }
 }
 
