@@ -18,3 +18,4 @@ mod service;
 mod start;
 mod submit;
 mod tap;
+mod zones;
