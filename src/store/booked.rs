@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use futures::TryStreamExt;
 use sqlx::PgConnection;
-use sqlx::postgres::PgRow;
 
 use super::error::StoreError;
 use super::lane::CachedLane;
@@ -15,6 +15,12 @@ use crate::domain::command::PoolPut;
 use crate::domain::hold::Hold;
 use crate::domain::id::{Lane, PoolName};
 use crate::domain::window::Instant;
+
+/// Most that is loaded at once: what is ended is held in memory, written, and told in events.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a reservation takes beside what it carries, and what each of its intervals does.
+const FIELDS_BYTES: usize = 600;
+const INTERVAL_BYTES: usize = 100;
 
 /// The first of the reservations that would no longer fit into a pool, and how many there are.
 #[derive(Debug)]
@@ -39,9 +45,8 @@ pub async fn load(
         known.lapse(now);
         let stretches = known.with_config(&put.configured(known.pool.version), |pool| pool.overbooked(now));
         if !stretches.is_empty() {
-            let rows = fetch(connection, put, &stretches, now).await.map_err(StoreError::of("load what is booked"))?;
-            let booked = booked(&put.pool, &rows).map_err(StoreError::of("read the row of a hold"))?;
-            found.push(booked);
+            let booked = fetch(connection, put, &stretches, now).await;
+            found.push(booked.map_err(StoreError::of("load what is booked"))?);
         }
     }
     Ok(found)
@@ -52,11 +57,11 @@ async fn fetch(
     put: &PoolPut,
     stretches: &[Stretch],
     now: Instant,
-) -> Result<Vec<PgRow>, sqlx::Error> {
+) -> Result<Booked, sqlx::Error> {
     let limit = if put.force.is_some() { VICTIMS_MAX } else { LISTED_MAX };
     let (by_quantity, by_age) = put.force.unwrap_or(VictimOrder::OldestFirst).signs();
     let (zones, ranges): (Vec<Option<String>>, Vec<String>) = multiranges(stretches).into_iter().unzip();
-    sqlx::query(sql::LOAD_BOOKED.clone())
+    let query = sqlx::query(sql::LOAD_BOOKED.clone())
         .bind(i16::from(Lane::of_pool(&put.pool).number()))
         .bind(put.pool.as_str())
         .bind(now)
@@ -64,9 +69,28 @@ async fn fetch(
         .bind(ranges)
         .bind(by_quantity)
         .bind(by_age)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut booked = Booked { pool: put.pool.clone(), holds: Vec::new(), count: 0 };
+    let mut bytes = 0;
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        booked.count = row::number::<i64, u64>(&row, "booked")?;
+        // What is too much is read to its end, and dropped.
+        if bytes < BYTES_MAX {
+            let hold = row::hold(&row)?;
+            bytes += size(&hold);
+            booked.holds.push(hold);
+        }
+    }
+    Ok(booked)
+}
+
+/// About what it takes in its event.
+fn size(hold: &Hold) -> usize {
+    let Some(reservation) = hold.reservation() else { return 0 };
+    let carried = [&reservation.launch_specification, &reservation.tags].into_iter().flatten();
+    let carried: usize = carried.map(|opaque| opaque.as_str().len()).sum();
+    FIELDS_BYTES + INTERVAL_BYTES * reservation.intervals.len() + carried
 }
 
 /// For the pool and for each zone the stretches in Postgres's text form: `{[1,2),[5,9)}`.
@@ -80,10 +104,4 @@ fn multiranges(stretches: &[Stretch]) -> BTreeMap<Option<String>, String> {
     }
     ranges.values_mut().for_each(|text| text.push('}'));
     ranges
-}
-
-fn booked(pool: &PoolName, rows: &[PgRow]) -> Result<Booked, sqlx::Error> {
-    let count = rows.first().map(|row| row::number::<i64, u64>(row, "booked")).transpose()?.unwrap_or_default();
-    let holds = rows.iter().map(row::hold).collect::<Result<_, _>>()?;
-    Ok(Booked { pool: pool.clone(), holds, count })
 }

@@ -49,12 +49,14 @@ fn capacity(kind: Option<&'static Kind>, value: &Value<'_>, path: &Path<'_>) -> 
         },
         _ => &[][..],
     };
-    let step = |(index, item)| match item {
-        &Value::Object(ref values) => Some(Record { fields, values, path: Path::Index(path, index) }),
-        _ => None,
-    };
     match value {
-        Value::List(items) => Ok(Capacity::Schedule(capacity_steps(items.iter().enumerate().filter_map(step))?)),
+        Value::List(items) => {
+            let steps = items.iter().enumerate().filter_map(|(index, item)| match item {
+                Value::Object(values) => Some(Record { fields, values, path: Path::Index(path, index) }),
+                _ => None,
+            });
+            Ok(Capacity::Schedule(capacity_steps(steps)?))
+        }
         Value::Integer(units) => Ok(Capacity::Constant(u32::try_from(*units).unwrap_or(u32::MAX))),
         _ => Err(path.fault(FieldReason::WrongType, "an integer or an array of steps")),
     }

@@ -181,7 +181,8 @@ async fn the_operator_releases_a_lock_whose_token_was_lost() {
     assert_eq!(other["status"], "NOT_RESERVED");
     let body = json!({"tenant": "acme", "resource": "r"});
     let released = berth.admin("lock_release", body.clone()).await.ok();
-    let expected = json!({"tenant": "acme", "resource": "r", "status": "RELINQUISHED", "requester": "a", "released": ["r"]});
+    let expected =
+        json!({"tenant": "acme", "resource": "r", "status": "RELINQUISHED", "requester": "a", "released": ["r"]});
     assert_eq!(released, expected);
     let told = events.take(2).await.pop().unwrap();
     assert_eq!((told.kind(), &told.body["data"]["end_reason"]), ("ended", &json!("operator")));

@@ -237,6 +237,23 @@ async fn what_is_booked_is_loaded_only_where_it_would_not_fit() {
 }
 
 #[tokio::test]
+async fn no_more_is_loaded_than_fits_into_memory() {
+    let database = database().await;
+    let mut session = Session::connect(&database).await.unwrap();
+    transact(&mut session, &all_lanes(), |state| {
+        state.put_pool(zoned(1, 4));
+        for number in 0..9 {
+            let mut large = pending(number, None, 0, 1);
+            large.reservation_mut().unwrap().tags = json(&format!("\"{}\"", "x".repeat(3 * 1024 * 1024)));
+            record(state, large, EventType::Placed);
+        }
+    })
+    .await;
+    let found = booked(&mut session, Cache::new(), Capacity::Constant(0), zoned(1, 4).zones, true).await;
+    assert_eq!((found[0].holds.len(), found[0].count), (6, 9));
+}
+
+#[tokio::test]
 async fn of_many_only_the_first_are_listed_and_all_are_counted() {
     let database = database().await;
     let mut session = Session::connect(&database).await.unwrap();

@@ -3,7 +3,7 @@
 use super::{Caller, Subject, check};
 use crate::domain::command::{Part, Terminate, UnitId};
 use crate::domain::event::EventType;
-use crate::domain::hold::{EndReason, Hold, Reservation, Status};
+use crate::domain::hold::{EndReason, Hold, Reservation, Status, Units};
 use crate::domain::outcome::{Answer, Outcome, Refusal, Terminated};
 use crate::domain::price::worth_cents;
 use crate::domain::resource::Policy;
@@ -181,8 +181,8 @@ pub(super) fn given_back(hold: Hold, reason: EndReason, now: Instant, cut_at: In
     if let Some(reservation) = hold.reservation_mut() {
         let cut = Cut::of(&reservation.intervals, cut_at, u32::MAX);
         credit_cents = worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents);
-        let units: Vec<u32> = reservation.units.iter().collect();
-        shorten(reservation, cut, cut_at, &units);
+        shorten(reservation, cut, cut_at, &[]);
+        reservation.units = Units::default();
     }
     (hold, credit_cents)
 }

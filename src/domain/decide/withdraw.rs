@@ -12,9 +12,6 @@ use crate::domain::state::{Cause, State};
 use crate::domain::tick::{ended, tick_hold};
 use crate::domain::window::Instant;
 
-/// Most units that one command takes back: each stands in an event.
-const UNITS_MAX: u64 = 1_000_000;
-
 /// Who has to go, in order. Changes nothing.
 ///
 /// What was given back within the running grain counts to its end and can't be withdrawn: where that does not fit it is
@@ -25,9 +22,8 @@ pub(super) fn plan(state: &mut State, wanted: &Pool, order: VictimOrder, now: In
     let are_all_loaded = state.booked_count(&wanted.name) <= candidates.len() as u64;
     let planned = state.with_config(wanted, |pool| choose(pool, candidates, now));
     let (victims, stretches) = planned.unwrap_or_default();
-    let units: u64 = victims.iter().filter_map(Hold::reservation).map(|held| u64::from(held.quantity)).sum();
     match stretches.is_empty() {
-        _ if victims.len() > VICTIMS_MAX || units > UNITS_MAX => Err(too_many()),
+        _ if victims.len() > VICTIMS_MAX => Err(too_many()),
         true => Ok(victims),
         false if !are_all_loaded => Err(too_many()),
         false => Err(Refusal::StillBooked { stretches, reservations: Vec::new(), count: 0 }),
@@ -92,8 +88,6 @@ pub(super) fn carry_out(state: &mut State, victims: Vec<Hold>, now: Instant, cau
 }
 
 fn too_many() -> Refusal {
-    let expected = format!(
-        "used on at most {VICTIMS_MAX} reservations of at most {UNITS_MAX} units together; lower the capacity in steps"
-    );
+    let expected = format!("used on at most {VICTIMS_MAX} reservations; lower the capacity in steps");
     Refusal::field("force", FieldReason::TooManyItems, expected)
 }
