@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::Row;
+use tokio::sync::Notify;
 
-use crate::harness::{Berth, Event, Reply, hours_from_now};
+use crate::crashes::process::until;
+use crate::harness::{Berth, Event, Reply, Worker, hours_from_now, within};
 
 async fn admin_with(berth: &Berth, verb: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
     berth.ask_subject(format!("{}.admin.v1.{verb}", berth.root), headers, body.to_string().into_bytes()).await
@@ -146,6 +148,65 @@ async fn a_withdrawal_among_many_reservations_leaves_no_more_than_there_is() {
     let live = usize::try_from(booked(&berth, "gpu", None).await).unwrap();
     assert_eq!(canceled.iter().collect::<BTreeSet<_>>().len(), canceled.len(), "each once");
     assert_eq!(placed, live + canceled.len());
+}
+
+/// The answer, once there is a place among the requests in hand.
+async fn patiently(ask: impl AsyncFn() -> Reply) -> Reply {
+    loop {
+        let reply = ask().await;
+        if reply.code() != "overloaded" {
+            return reply;
+        }
+    }
+}
+
+/// What a batch before has decided is loaded, also where it waited together with the withdrawal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_knows_everybody_although_it_waited_with_a_reservation() {
+    let mut berth = Berth::without_workers().await;
+    let mut config = berth.config();
+    config.in_flight_max = 3;
+    berth.workers.push(Worker::start(config).await.unwrap());
+    berth.pool("gpu", 8).await;
+    let oldest = berth.ask("reserve", window("gpu", 4)).await.ok();
+    let sql = berth.sql().await;
+    let mut lanes = sql.acquire().await.unwrap();
+    sqlx::raw_sql("begin; select from lane for update").execute(&mut *lanes).await.unwrap();
+    let (holds_up, waits) = (Notify::new(), Notify::new());
+    let later = json!({"pool": "gpu", "start_time": hours_from_now(3), "end_time": hours_from_now(4), "quantity": 1});
+    let first = patiently(async || berth.ask("reserve", later.clone()).await);
+    let second = async {
+        holds_up.notified().await;
+        patiently(async || berth.ask("reserve", window("gpu", 4)).await).await
+    };
+    let body = json!({"pool": "gpu", "capacity": 4, "force": "oldest_first"});
+    let lower = async {
+        waits.notified().await;
+        patiently(async || berth.admin("pool_put", body.clone()).await).await.ok()
+    };
+    let order = async {
+        // The first holds the decider up, so that the other two become one batch.
+        let blocked =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        within(
+            "a batch that waits",
+            until(async || sqlx::query_scalar::<_, i64>(blocked).fetch_one(&sql).await.unwrap() > 0),
+        )
+        .await;
+        holds_up.notify_one();
+        // Behind the second on the same connection.
+        patiently(async || berth.admin("pool_get", json!({"pool": "gpu"})).await).await.ok();
+        waits.notify_one();
+        let is_full = async || berth.admin("pool_get", json!({"pool": "gpu"})).await.code() == "overloaded";
+        within("three requests in hand", until(is_full)).await;
+        sqlx::raw_sql("commit").execute(&mut *lanes).await.unwrap();
+    };
+    let (first, second, lowered, ()) = tokio::join!(first, second, lower, order);
+    assert_eq!(first.code(), "ok");
+    match second.code() {
+        "ok" => assert_eq!(lowered["withdrawn"][0]["reservation_id"], oldest["reservation_id"], "not the second"),
+        _ => assert!(lowered.get("withdrawn").is_none(), "it came too late, and all fits"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
