@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The same reservations twice: through a running berth worker, and as one SQL transaction for each request by pgbench on
-# the same Postgres. Rounds alternate (A B A B …), so that both meet the same machine.
+# The same reservations three times: through a running berth worker, and as one SQL transaction for each request by
+# pgbench on the same Postgres, once with its default protocol, which has each statement parsed and planned every time,
+# and once with prepared statements. Rounds alternate (A B C A B C …), so that all meet the same machine.
 set -euo pipefail
 
 usage() {
@@ -12,10 +13,10 @@ Usage: bench/compare.sh --nats-url URL --database-url URL --pgbench PATH [option
   --pgbench PATH       the pgbench program
 
   --berth PATH         the berth program         [default: target/release/berth]
-  --rounds N           A and B so many times     [default: 3]
+  --rounds N           so many of all three      [default: 3]
   --seconds N          each                      [default: 10]
   --in-flight N        unanswered requests of A  [default: 1024]
-  --clients N          connections of B          [default: 32]
+  --clients N          connections of B and C    [default: 32]
 TEXT
 }
 
@@ -59,7 +60,7 @@ run_berth() {
 }
 
 run_pgbench() {
-    "$pgbench" -n -c "$clients" -j 2 -M prepared -T "$seconds" -f "$here/pgbench/reserve.sql" "$database_url" \
+    "$pgbench" -n -c "$clients" -j 2 -M "$1" -T "$seconds" -f "$here/pgbench/reserve.sql" "$database_url" \
         >"$work/pgbench" 2>&1 || fail "pgbench failed: $(tail -n 3 "$work/pgbench")"
     grep -q 'number of failed transactions: 0 ' "$work/pgbench" || ! grep -q 'number of failed' "$work/pgbench" ||
         fail "pgbench had failed transactions"
@@ -75,18 +76,24 @@ spread() {
 }
 
 load_schema
-printf '%-7s %14s %14s %8s\n' round berth/s pgbench/s ratio
+printf '%-6s %10s %16s %18s %8s %10s\n' round berth/s pgbench/s prepared/s ratio prepared
 for ((round = 1; round <= rounds; round++)); do
     a=$(run_berth)
-    b=$(run_pgbench)
-    [[ $a && $b ]] && ((b > 0)) || fail "a rate is missing (berth: '$a', pgbench: '$b')"
+    b=$(run_pgbench simple)
+    c=$(run_pgbench prepared)
+    [[ $a && $b && $c ]] && ((b > 0 && c > 0)) || fail "a rate is missing (berth: '$a', pgbench: '$b', '$c')"
     ratio=$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.2f", a / b }')
-    printf '%-7s %14s %14s %8s\n' "$round" "$a" "$b" "$ratio"
+    ratio_prepared=$(awk -v a="$a" -v c="$c" 'BEGIN { printf "%.2f", a / c }')
+    printf '%-6s %10s %16s %18s %8s %10s\n' "$round" "$a" "$b" "$c" "$ratio" "$ratio_prepared"
     echo "$a" >>"$work/a"
     echo "$b" >>"$work/b"
+    echo "$c" >>"$work/c"
     echo "$ratio" >>"$work/ratio"
+    echo "$ratio_prepared" >>"$work/ratio_prepared"
 done
 echo
-echo "berth/s    $(spread <"$work/a")"
-echo "pgbench/s  $(spread <"$work/b")"
-echo "ratio      $(spread <"$work/ratio")"
+echo "berth/s             $(spread <"$work/a")"
+echo "pgbench/s           $(spread <"$work/b")"
+echo "pgbench prepared/s  $(spread <"$work/c")"
+echo "ratio               $(spread <"$work/ratio")"
+echo "ratio to prepared   $(spread <"$work/ratio_prepared")"

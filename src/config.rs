@@ -57,6 +57,10 @@ pub struct WorkerConfig {
     /// How long published events are kept in the journal
     #[arg(long, env = "BERTH_JOURNAL_KEPT", default_value = "3d", value_parser = an_hour_or_more)]
     pub journal_kept: Duration,
+
+    /// How long the events of reservations are kept for history, usage and reads of the past
+    #[arg(long, env = "BERTH_HISTORY_KEPT", default_value = "400d", value_parser = an_hour_or_more)]
+    pub history_kept: Duration,
 }
 
 /// Less would be forgotten while its sender still repeats it, or a worker still asks whether it was committed.

@@ -6,7 +6,11 @@
 //! | `at 12:30` | sets the clock; `1d08:00:01.5` is on the second day |
 //! | `pool gpu capacity=8 …` | `pool_put`; what is not given takes its default |
 //! | `reserve r1 pool=gpu 13:00..14:00 x4 …` | asks for a reservation and calls it `r1` |
-//! | `confirm`, `extend`, `terminate`, `cancel` `r1 …`, `lock`, `unlock`, `renew` `name …` | the other verbs |
+//! | `latest gpu 13:00 x4`, `slots gpu 12:00..16:00`, `fits gpu 13:00..14:00 x4` | the modes of `availability` |
+//! | `find gpu,big 12:00..16:00 x4 for=3600 limit=3`, `extension r1`, `quote gpu 13:00..14:00 x4` | the other looks |
+//! | `confirm`, `extend`, `terminate`, `cancel`, `update` `r1 …`, `lock`, `unlock`, `renew` `name …` | the other verbs |
+//! | `… dry` | the same, only to see what would come of it |
+//! | `instead reserve … -> …` | what its refusal offers, in full and each granted when it is sent; `siblings=a,b` are looked at |
 //! | `several lock a by=x as=c1 ; unlock a by=x token=c1` | lock commands of one message |
 //! | `pool gpu … zones=a:4/b/c:13:00=4,14:00=0 force=newest_first` | zones, some with a capacity; an order of victims |
 //! | `reservation_terminate r1`, `lock_release name` with `tenant=` | the operator's verbs |

@@ -7,13 +7,14 @@ mod world;
 
 use berth::domain::command::{Command, Request};
 use berth::domain::decide::decide;
-use berth::domain::hold::Hold;
+use berth::domain::hold::{Hold, Units};
 use berth::domain::id::{HoldId, Lane, ZoneName};
+use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::state::{Changes, Decided, PoolState};
 use berth::domain::tick::as_of;
 use berth::domain::window::Instant;
 use minutes::Minutes;
-use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, zone_name};
+use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, steps, zone_name};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::{World, request};
@@ -111,7 +112,12 @@ impl Follower {
 
 /// Every hold as a reader sees it at an instant.
 fn as_read(world: &World, at: Instant) -> BTreeMap<HoldId, Hold> {
-    world.holds.iter().map(|(id, hold)| (*id, as_of(hold.clone(), at))).collect()
+    shown(world.holds.values().map(|hold| as_of(hold.clone(), at)))
+}
+
+/// Without the place of the last event, which no reader sees and only its writing gives.
+fn shown(holds: impl Iterator<Item = Hold>) -> BTreeMap<HoldId, Hold> {
+    holds.map(|hold| (hold.id, Hold { last_seq: 0, ..hold })).collect()
 }
 
 fn lapse(world: &mut World) {
@@ -121,8 +127,64 @@ fn lapse(world: &mut World) {
     }
 }
 
+/// What a dry run of a command says that is answered so.
+fn dry(request: &Request, outcome: &Outcome) -> Outcome {
+    let mut answer = outcome.clone()?;
+    if let (Command::Reserve(_), Answer::Reservation(hold)) = (&request.command, &mut answer) {
+        hold.version = 0;
+        hold.reservation_mut().unwrap().units = Units::default();
+    }
+    Ok(Answer::DryRun(Box::new(answer)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_dry_run_says_what_would_be_and_leaves_no_trace_in_its_batch(
+        past in past(),
+        ops in prop::collection::vec((any::<bool>(), op()), 1..12),
+    ) {
+        let (mut with, mut numbering, now) = with_past(&past);
+        let (mut without, _, _) = with_past(&past);
+        let mut requests: Vec<Request> = Vec::new();
+        for (is_dry_run, op) in &ops {
+            // The randomness of a dry run is that of the next command too, so that whatever it leaves is in the way.
+            let request = match is_dry_run {
+                true => Request { is_dry_run: true, ..numbering.clone().request(op, second(now)) },
+                false => numbering.request(op, second(now)),
+            };
+            requests.push(request);
+        }
+        let real: Vec<Request> = requests.iter().filter(|request| !request.is_dry_run).cloned().collect();
+        let (outcomes, changes) = with.batch(&requests);
+        let (expected, expected_changes) = without.batch(&real);
+        for (index, (request, outcome)) in requests.iter().zip(&outcomes).enumerate().filter(|(_, (it, _))| it.is_dry_run) {
+            let before = requests[..index].iter().filter(|request| !request.is_dry_run).cloned();
+            let alone: Vec<Request> = before.chain([Request { is_dry_run: false, ..request.clone() }]).collect();
+            let (mut world, _, _) = with_past(&past);
+            let would_be = world.batch(&alone).0.pop().unwrap();
+            prop_assert_eq!(outcome, &dry(request, &would_be));
+        }
+        let of_real: Vec<&Outcome> =
+            requests.iter().zip(&outcomes).filter(|(request, _)| !request.is_dry_run).map(|(_, outcome)| outcome).collect();
+        prop_assert_eq!(of_real, expected.iter().collect::<Vec<_>>());
+        prop_assert_eq!(&changes.events, &expected_changes.events);
+        prop_assert_eq!((&changes.inserted, &changes.updated), (&expected_changes.inserted, &expected_changes.updated));
+        prop_assert_eq!(&changes.pools, &expected_changes.pools);
+        for lane in Lane::all() {
+            let (is, was) = (with.lanes[&lane].head, without.lanes[&lane].head);
+            prop_assert_eq!(is, was, "no sequence number and no fence is drawn");
+        }
+        for world in [&mut with, &mut without] {
+            lapse(world);
+        }
+        prop_assert_eq!(loads(&with), loads(&without));
+        prop_assert_eq!(&with.holds, &without.holds);
+        let again = Op::Reserve { pool: 0, starts_in: 1, parts: vec![(0, 8, 3)], hold_seconds: Some(60), zone: Some(0) };
+        let next = numbering.request(&again, second(now));
+        prop_assert_eq!(with.batch(std::slice::from_ref(&next)), without.batch(&[next]));
+    }
 
     #[test]
     fn a_batch_equals_its_commands_decided_one_by_one(past in past(), ops in prop::collection::vec(op(), 1..12)) {
@@ -161,6 +223,8 @@ proptest! {
         let mut lost = numbering.clone();
         let mut requests: Vec<Request> = ops.iter().map(|op| lost.request(op, second(now))).collect();
         requests.push(request("acme", 2_000_000, put(7, 3)));
+        requests.iter_mut().skip(1).step_by(3).for_each(|request| request.is_dry_run = true);
+        requests.push(request("acme", 2_000_000, put(7, 3)));
         let mut state = world.open(&requests, &[]);
         for request in &requests {
             let _ = decide(&mut state, request);
@@ -189,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn every_answer_is_what_a_vector_of_minutes_says(ops in prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40)) {
+    fn every_answer_is_what_a_vector_of_minutes_says(ops in steps()) {
         let (mut world, mut numbering, mut now) = (furnished(), Numbering::default(), 0);
         let (mut minutes, mut follower) = (Minutes::new(), Follower::new());
         for (seconds, ticks, op) in ops {
@@ -198,7 +262,7 @@ proptest! {
             if ticks {
                 let read = as_read(&world, second(now));
                 let changes = world.tick(second(now));
-                prop_assert_eq!(&read, &world.holds, "readers see what the clock will do");
+                prop_assert_eq!(read, shown(world.holds.values().cloned()), "readers see what the clock will do");
                 minutes.record(&changes);
                 follower.read(&changes);
             }
@@ -219,7 +283,7 @@ proptest! {
         world.set_now(end);
         let read = as_read(&world, end);
         minutes.record(&world.tick(end));
-        prop_assert_eq!(&read, &world.holds);
+        prop_assert_eq!(read, shown(world.holds.values().cloned()));
         let is_live = |hold: &&Hold| !hold.status.is_terminal() && hold.due_at().is_some();
         prop_assert_eq!(world.holds.values().find(is_live), None, "what can end has ended");
     }

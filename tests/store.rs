@@ -9,6 +9,8 @@ mod servers;
 mod batches;
 #[path = "store/caches.rs"]
 mod caches;
+#[path = "store/history.rs"]
+mod history;
 #[path = "store/journal.rs"]
 mod journal;
 #[path = "store/plans.rs"]

@@ -4,8 +4,16 @@
 
 #[path = "wire/bad.rs"]
 mod bad;
+#[path = "wire/dry_run.rs"]
+mod dry_run;
 #[path = "wire/good.rs"]
 mod good;
+#[path = "wire/looks.rs"]
+mod looks;
+#[path = "wire/offers.rs"]
+mod offers;
+#[path = "wire/past.rs"]
+mod past;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/replies.rs"]
@@ -16,5 +24,7 @@ mod samples;
 mod schemas;
 #[path = "wire/subjects.rs"]
 mod subjects;
+#[path = "wire/update.rs"]
+mod update;
 #[path = "wire/zones.rs"]
 mod zones;

@@ -8,6 +8,7 @@ use super::id::{
     Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
     Tenant, ZoneName,
 };
+use super::look::Look;
 use super::resource::{Capacity, LockName, Offer, Policy, Pool, Zones};
 use super::window::{Instant, Interval};
 
@@ -22,7 +23,18 @@ pub struct Request {
     /// The W3C trace context that replies and events continue.
     pub trace: Option<Trace>,
     pub entropy: Entropy,
+    /// Decided like any other, and then taken back.
+    pub is_dry_run: bool,
+    pub siblings: Siblings,
     pub command: Command,
+}
+
+/// For a reservation by kind: the pools of its type elsewhere, which a refusal may offer. Their lanes are only locked
+/// when the pool that was asked for has none to give: what is granted does not wait for them.
+#[derive(Clone, Debug, Default)]
+pub struct Siblings {
+    pub pools: Vec<PoolName>,
+    pub are_locked: bool,
 }
 
 /// A W3C trace context, checked by `wire`.
@@ -39,6 +51,7 @@ pub enum Command {
     Extend(Extend),
     Terminate(Terminate),
     Cancel(Cancel),
+    Update(Update),
     Lock(TakeLock),
     Unlock(Unlock),
     Renew(Renew),
@@ -47,9 +60,11 @@ pub enum Command {
     PoolPut(PoolPut),
     ReservationTerminate(ReservationTerminate),
     LockRelease(LockRelease),
+    /// Changes nothing, and so has no receipt.
+    Look(Look),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reserve {
     /// As asked for, or as found for `wanted_kind` before the lanes were locked; `None` where none was found.
     pub pool: Option<PoolName>,
@@ -122,6 +137,24 @@ pub struct UnitId {
 #[derive(Clone, Debug)]
 pub struct Cancel {
     pub id: HoldId,
+}
+
+/// What is `None` stays as it is.
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub id: HoldId,
+    pub paused: Option<bool>,
+    pub volumes: Option<Volumes>,
+    pub name: Option<Label>,
+    pub tags: Option<Opaque>,
+}
+
+/// Other volumes for a launch specification. That is carried and never read here, so `wire`, which knows how it is
+/// written, brings along what it is with them: given it and the volumes, `None` where there is none before and after.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    pub volumes: Opaque,
+    pub put: fn(Option<&Opaque>, &Opaque) -> Option<Opaque>,
 }
 
 #[derive(Clone, Debug)]
@@ -206,14 +239,23 @@ impl Request {
     pub fn lanes(&self) -> LaneSet {
         match &self.command {
             // Without a pool it is refused; some lane is locked all the same, for its time.
-            Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
+            Command::Reserve(reserve) => {
+                let own = reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool);
+                self.locked_siblings().iter().map(Lane::of_pool).chain([own]).collect()
+            }
             Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
+            Command::Look(look) => look.lanes(),
             command => {
                 let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
                 self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
                 lanes
             }
         }
+    }
+
+    /// The siblings that can be looked at.
+    pub fn locked_siblings(&self) -> &[PoolName] {
+        if self.siblings.are_locked { &self.siblings.pools } else { &[] }
     }
 
     /// The locks that have to be loaded to decide it, in the order in which they are named.
@@ -236,9 +278,20 @@ impl Command {
             Command::Terminate(terminate) => Some(terminate.id),
             Command::Cancel(cancel) => Some(cancel.id),
             Command::ReservationTerminate(terminate) => Some(terminate.id),
+            Command::Look(Look::Extension(id)) => Some(*id),
+            Command::Update(update) => Some(update.id),
             _ => None,
         }
         .into_iter()
+    }
+
+    /// The kind whose pool has to be found before the lane is known, and where it goes. Checked again under the lock.
+    pub fn wanted_kind(&mut self) -> Option<(&InstanceKind, &mut Option<PoolName>)> {
+        match self {
+            Command::Reserve(reserve) => Some((reserve.wanted_kind.as_ref()?, &mut reserve.pool)),
+            Command::Look(look) => look.wanted_kind(),
+            _ => None,
+        }
     }
 
     fn resources(&self) -> Vec<&ResourceName> {
@@ -256,6 +309,13 @@ impl Command {
 #[derive(Clone, Debug)]
 pub enum Query {
     Get(HoldId),
+    /// A reservation as it stood at an instant.
+    GetPast(HoldId, Instant),
+    /// What happened to a reservation, up to an instant where one is given.
+    History(HoldId, Option<Instant>),
+    /// What a reservation was granted and has used, as of an instant where one is given.
+    Usage(HoldId, Option<Instant>),
+    Schedule(ScheduleOf),
     List(List),
     Check(Check),
     /// Is this the fencing token of the lock's present holder?
@@ -265,7 +325,19 @@ pub enum Query {
     },
     Receipt(IdempotencyKey),
     PoolGet(PoolName),
+    /// Those that take reservations.
+    Pools(Page),
     PoolList(Page),
+}
+
+/// What a tenant holds of a pool over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleOf {
+    pub pool: PoolName,
+    /// 0 to 1,440.
+    pub history_minutes: u32,
+    /// As it stood at this instant, instead of now.
+    pub as_of: Option<Instant>,
 }
 
 /// Who holds these locks now?

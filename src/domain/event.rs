@@ -15,10 +15,16 @@ pub enum EventType {
     Canceled,
     Extended,
     Reduced,
+    Paused,
+    Resumed,
+    /// Its name, tags or volumes.
+    Updated,
+    /// Its end is near: its status stays as it is.
+    EndingSoon,
 }
 
 impl EventType {
-    pub const ALL: [EventType; 8] = [
+    pub const ALL: [EventType; 12] = [
         EventType::Placed,
         EventType::Held,
         EventType::Active,
@@ -27,6 +33,10 @@ impl EventType {
         EventType::Canceled,
         EventType::Extended,
         EventType::Reduced,
+        EventType::Paused,
+        EventType::Resumed,
+        EventType::Updated,
+        EventType::EndingSoon,
     ];
 
     /// As it stands in subjects and in the database.
@@ -40,6 +50,10 @@ impl EventType {
             EventType::Canceled => "canceled",
             EventType::Extended => "extended",
             EventType::Reduced => "reduced",
+            EventType::Paused => "paused",
+            EventType::Resumed => "resumed",
+            EventType::Updated => "updated",
+            EventType::EndingSoon => "ending_soon",
         }
     }
 
@@ -48,11 +62,22 @@ impl EventType {
     }
 }
 
+/// What an event gives back, cents; `None` where it gives nothing of the kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credits {
+    /// For what was given back.
+    pub return_cents: Option<i64>,
+    /// For what was paused, since it was paused or credited last.
+    pub pause_cents: Option<i64>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub lane: Lane,
     /// Gapless within the lane, from 1.
     pub seq: i64,
+    /// The number of the same hold's event before; `None` for its first.
+    pub previous_seq: Option<i64>,
     pub event_type: EventType,
     /// When it was decided.
     pub at: Instant,
@@ -66,6 +91,7 @@ pub struct Event {
     pub hold: Hold,
     /// What changed in the use of its pool.
     pub usage: Vec<Delta>,
+    pub credits: Credits,
 }
 
 impl Event {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::ending_soon;
 use super::id::{Actor, HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use super::resource::LockName;
 use super::window::{Delta, Instant, Interval};
@@ -144,6 +145,8 @@ pub struct Hold {
     pub deactivated_at: Option<Instant>,
     /// When it lapses by itself: an unconfirmed hold, or a lock with a time to live.
     pub expires_at: Option<Instant>,
+    /// The number of its last event in its lane's journal; 0 before the first.
+    pub last_seq: i64,
     pub claim: Claim,
 }
 
@@ -201,6 +204,12 @@ pub struct Reservation {
     pub start_time: Instant,
     pub end_time: Instant,
     pub quantity: u32,
+    /// Since when it is paused without a credit for it; `None` while it is not paused.
+    pub paused_at: Option<Instant>,
+    /// How long before its end that is announced, seconds, as its pool had it when its terms were set; 0: not at all.
+    pub ending_soon_seconds: u32,
+    /// The end that was announced last.
+    pub warned_end: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,6 +311,15 @@ impl Hold {
 
     /// When the clock changes it next, if it ever does.
     pub fn due_at(&self) -> Option<Instant> {
+        let moves_at = self.moves_at();
+        match ending_soon::warning_at(self) {
+            Some(warning_at) => moves_at.map(|moves_at| moves_at.min(warning_at)),
+            None => moves_at,
+        }
+    }
+
+    /// When the clock changes its status next, if it ever does.
+    pub(super) fn moves_at(&self) -> Option<Instant> {
         match (self.status, &self.claim) {
             (Status::Waitlisted | Status::Held, _) => self.expires_at,
             (Status::Pending, Claim::Reservation(reservation)) => Some(reservation.start_time),

@@ -123,6 +123,11 @@ impl HoldId {
         let hash = digest(&[b"event", self.0.as_bytes(), &version.to_be_bytes()]);
         uuid_of(&hash)
     }
+
+    /// The id of what that version did to one unit.
+    pub fn unit_change_id(self, version: u32, unit: u32) -> Uuid {
+        uuid_of(&digest(&[b"unit", self.0.as_bytes(), &version.to_be_bytes(), &unit.to_be_bytes()]))
+    }
 }
 
 impl fmt::Display for HoldId {

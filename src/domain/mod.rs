@@ -3,15 +3,22 @@
 
 pub mod booked;
 pub mod command;
+pub mod counter;
 pub mod decide;
+mod ending_soon;
 pub mod event;
 pub mod hold;
 pub mod id;
+pub mod look;
 pub mod outcome;
+pub mod past;
+mod pause;
 pub mod pool_state;
 pub mod price;
 pub mod resource;
+pub mod schedule;
 pub mod state;
+pub mod statement;
 pub mod tick;
 pub mod usage;
 pub mod window;

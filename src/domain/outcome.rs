@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::booked::{Booked, Stretch, Withdrawn};
 use super::command::UnitId;
+use super::counter::Instead;
 use super::hold::{Hold, Status};
+use super::look::Looked;
 use super::resource::Pool;
 use super::window::Instant;
 
@@ -23,6 +25,9 @@ pub enum Answer {
     /// The pool as it was put, and who had to go for it.
     Lowered(Box<Lowered>),
     LockReleased(LockReleased),
+    Looked(Box<Looked>),
+    /// What it would be; nothing was changed.
+    DryRun(Box<Answer>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -212,6 +217,7 @@ pub enum Refusal {
     },
     InsufficientCapacity {
         intervals: Vec<Shortfall>,
+        instead: Instead,
     },
     /// A pool can't be put as asked for, because of what is booked: told as `insufficient_capacity`.
     StillBooked {

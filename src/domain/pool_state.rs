@@ -110,6 +110,30 @@ impl PoolState {
         of_zone.map_or(of_pool, |of_zone| of_zone.max(of_pool))
     }
 
+    /// The first instant from `start` on at which the load is above `limit`, of the pool or of the zone.
+    pub fn first_above(&self, zone: Option<&ZoneName>, start: Instant, limit: i64) -> Option<Instant> {
+        let of_pool = self.usage.first_above(start, limit);
+        let of_zone = match zone.map(|zone| self.zones.get(zone)) {
+            None => None,
+            Some(Some(usage)) => usage.first_above(start, limit),
+            Some(None) => (limit < 0).then_some(start),
+        };
+        of_pool.into_iter().chain(of_zone).min()
+    }
+
+    /// What is above `limit` at `start`, the pool or the zone, is so until this instant. It may be that one of them is
+    /// above it again there: that is for the caller to see. `None`: it stays so for ever.
+    pub fn above_until(&self, zone: Option<&ZoneName>, start: Instant, limit: i64) -> Option<Instant> {
+        let of_pool = self.usage.first_at_most(start, limit)?;
+        let of_zone = match zone.map(|zone| self.zones.get(zone)) {
+            None => start,
+            Some(Some(usage)) => usage.first_at_most(start, limit)?,
+            Some(None) if limit < 0 => return None,
+            Some(None) => start,
+        };
+        Some(of_pool.max(of_zone))
+    }
+
     /// Every stretch from `now` on in which more is booked than there is: those of the pool, then those of each zone.
     pub fn overbooked(&self, now: Instant) -> Vec<Stretch> {
         let mut found = self.stretches(None, &self.usage, &self.pool.capacity, now);

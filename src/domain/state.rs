@@ -1,12 +1,15 @@
 //! What a batch decides upon: the locked lanes with their pools, the holds that its commands name, and what has
 //! changed so far. Commands see the changes of those before them; nothing is visible outside before the commit.
 
+mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
+use self::trial::Trial;
 use super::command::{Request, Trace};
-use super::event::{Event, EventType};
+use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName};
 pub use super::pool_state::PoolState;
@@ -64,13 +67,14 @@ pub struct Changes {
     pub heads: BTreeMap<Lane, Head>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     hold: Hold,
     is_stored: bool,
     is_changed: bool,
 }
 
+/// What a command changes here, a dry run takes back (`trial`): that has to know of every field.
 #[derive(Debug)]
 pub struct State {
     lanes: BTreeMap<Lane, LaneState>,
@@ -81,6 +85,8 @@ pub struct State {
     booked: BTreeMap<PoolName, u64>,
     events: Vec<Event>,
     rollback: Rollback,
+    /// While a dry run is decided: what it has changed.
+    trial: Option<Trial>,
 }
 
 impl State {
@@ -93,6 +99,7 @@ impl State {
             booked: BTreeMap::new(),
             events: Vec::new(),
             rollback: Rollback::default(),
+            trial: None,
         }
     }
 
@@ -174,16 +181,31 @@ impl State {
 
     /// The one way in which a hold changes: gives it its next version, writes the event, and moves the pool's usage.
     /// `hold` is the state after the change, its version still that of before (0 for a new one).
-    pub fn record(&mut self, mut hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
+    pub fn record(&mut self, hold: Hold, event_type: EventType, effective_at: Instant, cause: &Cause) -> Hold {
+        self.record_with(hold, event_type, effective_at, cause, Credits::default())
+    }
+
+    /// The same for a change that gives something back.
+    pub fn record_with(
+        &mut self,
+        mut hold: Hold,
+        event_type: EventType,
+        effective_at: Instant,
+        cause: &Cause,
+        credits: Credits,
+    ) -> Hold {
         let lane = hold.id.lane();
         let before = self.holds.get(&hold.id);
         let usage = usage_change(before.map(|known| &known.hold), &hold);
         hold.version += 1;
         let Some(lane_state) = self.lanes.get_mut(&lane) else { return hold };
         lane_state.head.seq += 1;
+        let previous_seq = before.map(|known| known.hold.last_seq).filter(|seq| *seq > 0);
+        hold.last_seq = lane_state.head.seq;
         let event = Event {
             lane,
-            seq: lane_state.head.seq,
+            seq: hold.last_seq,
+            previous_seq,
             event_type,
             at: lane_state.head.now,
             effective_at,
@@ -192,6 +214,7 @@ impl State {
             trace: cause.trace.clone(),
             hold: hold.clone(),
             usage,
+            credits,
         };
         if let Some(reservation) = hold.reservation()
             && let Some(pool) = lane_state.pools.get_mut(&reservation.pool)
@@ -205,6 +228,7 @@ impl State {
     }
 
     fn remember(&mut self, hold: Hold) {
+        self.note_for_trial(&hold);
         if let Some(name) = hold.lock_name() {
             if !hold.status.is_terminal() {
                 self.lock_holders.insert(name, hold.id);

@@ -1,10 +1,16 @@
 //! The clock's commands: what is due happens, whoever notices first.
+//!
+//! At one instant whatever runs comes before whatever has not started, each by id: ends, expiries and the warnings of
+//! what runs, then starts and the warnings of what is pending. A reservation whose start and warning fall together
+//! starts first.
 
 use std::collections::BTreeSet;
 
-use super::event::EventType;
+use super::ending_soon;
+use super::event::{Credits, EventType};
 use super::hold::{Claim, EndReason, Hold, Status, Units};
 use super::id::HoldId;
+use super::pause;
 use super::state::{Cause, State};
 use super::window::Instant;
 
@@ -14,19 +20,30 @@ struct Transition {
     event_type: EventType,
     /// The hold afterwards, its version still that of before.
     hold: Hold,
+    credits: Credits,
 }
 
 /// The one place that says what time does to a hold; [`Hold::due_at`] says when.
 fn next_transition(hold: &Hold) -> Option<Transition> {
     let due_at = hold.due_at()?;
+    if hold.moves_at() != Some(due_at) {
+        let warned = ending_soon::warned(hold.clone());
+        return Some(Transition {
+            due_at,
+            event_type: EventType::EndingSoon,
+            hold: warned,
+            credits: Credits::default(),
+        });
+    }
     let over = |status, reason| ended(hold.clone(), status, reason, due_at);
-    let (event_type, hold) = match (hold.status, &hold.claim) {
+    let (event_type, mut hold) = match (hold.status, &hold.claim) {
         (Status::Pending, Claim::Reservation(_)) => (EventType::Active, activated(hold.clone())),
         (Status::Held, _) => (EventType::Expired, over(Status::Expired, EndReason::HoldExpired)),
         (_, Claim::Reservation(_)) => (EventType::Ended, over(Status::Ended, EndReason::EndTime)),
         (_, Claim::Lock(_)) => (EventType::Expired, over(Status::Expired, EndReason::TtlExpired)),
     };
-    Some(Transition { due_at, event_type, hold })
+    let pause_cents = hold.reservation_mut().and_then(|reservation| pause::settle(reservation, due_at));
+    Some(Transition { due_at, event_type, hold, credits: Credits { pause_cents, return_cents: None } })
 }
 
 /// The reservation as it becomes active: its units are bound.
@@ -57,11 +74,36 @@ pub fn as_of(mut hold: Hold, now: Instant) -> Hold {
     hold
 }
 
+/// Every transition that is due at `now` and has not been carried out, in order: what it is, when it was due, the hold
+/// after it, with the version that the coming event will carry, and what it credits.
+pub fn coming(hold: &Hold, now: Instant) -> impl Iterator<Item = (EventType, Instant, Hold, Credits)> {
+    let next = move |hold: &Hold| {
+        let Transition { due_at, event_type, mut hold, credits } =
+            next_transition(hold).filter(|next| next.due_at <= now)?;
+        hold.version += 1;
+        Some((event_type, due_at, hold, credits))
+    };
+    std::iter::successors(next(hold), move |(_, _, hold, _)| next(hold))
+}
+
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
     let Some(now) = state.now(id.lane()) else { return };
     while let Some(next) = due_transition(state, id, now) {
-        state.record(next.hold, next.event_type, next.due_at, &Cause::clock());
+        carry_out(state, next);
+    }
+}
+
+fn carry_out(state: &mut State, next: Transition) {
+    state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
+}
+
+/// Announces at once the end that a command has just set, where the instant for that has passed already: what is
+/// written is never due before the time at which it was written. Gives the hold as it is then.
+pub(super) fn announce_late(state: &mut State, hold: Hold, now: Instant) -> Hold {
+    match ending_soon::warning_at(&hold).is_some_and(|warning_at| warning_at <= now) {
+        true => state.record(ending_soon::warned(hold), EventType::EndingSoon, now, &Cause::clock()),
+        false => hold,
     }
 }
 
@@ -74,13 +116,13 @@ pub fn tick_due(state: &mut State, due: &[HoldId], horizon: Instant) {
     {
         let Some(now) = state.now(id.lane()) else { continue };
         if let Some(next) = due_transition(state, id, now) {
-            state.record(next.hold, next.event_type, next.due_at, &Cause::clock());
+            carry_out(state, next);
             queue.extend(mark(state, id));
         }
     }
 }
 
-/// A hold's place in the order in which transitions are carried out: when, whether it starts then, and its id.
+/// A hold's place in the order in which transitions are carried out: when, whether it has still to start, and its id.
 type Mark = (Instant, bool, HoldId);
 
 fn mark(state: &State, id: HoldId) -> Option<Mark> {

@@ -49,6 +49,11 @@ pub fn later(at: Instant, seconds: u32) -> Instant {
     at.checked_add_signed(TimeDelta::seconds(i64::from(seconds))).unwrap_or(Instant::MAX_UTC)
 }
 
+/// `minutes` before `at`; clamped to what chrono can hold.
+pub fn minutes_before(at: Instant, minutes: u32) -> Instant {
+    at.checked_sub_signed(TimeDelta::minutes(i64::from(minutes))).unwrap_or(Instant::MIN_UTC)
+}
+
 /// Microseconds since 1970 as an instant; clamped to what chrono can hold.
 pub fn from_micros(micros: i64) -> Instant {
     DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 { Instant::MIN_UTC } else { Instant::MAX_UTC })

@@ -17,6 +17,9 @@ use crate::store::journal::{Entry, Lease};
 /// How often the journal is read while nobody says that it has grown.
 const POLL: Duration = Duration::from_millis(50);
 
+/// So many events at hand are a batch that is worth sending: the journal need not be read for more.
+const BATCH_WORTHWHILE: usize = 128;
+
 /// Of each lane, the last `seq` that stands in the stream.
 pub(super) type Cursors = BTreeMap<Lane, i64>;
 
@@ -32,6 +35,8 @@ pub(super) struct Term<'a> {
     stream: &'a EventStream,
     lease: Lease,
     renew_at: Instant,
+    /// When the journal is read at the latest: other workers' events are only there.
+    read_at: Instant,
     /// Where the stream ends.
     last_sequence: u64,
     cursors: Cursors,
@@ -73,6 +78,7 @@ impl<'a> Term<'a> {
             stream,
             lease,
             renew_at,
+            read_at: Instant::now(),
             last_sequence: tail.last_sequence,
             unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
             cursors: tail.cursors,
@@ -148,7 +154,7 @@ impl<'a> Term<'a> {
         let (published, saved, page) = tokio::join!(
             self.stream.publish(batch, self.last_sequence),
             save(self.relay, self.lease, &saving),
-            read(self.relay, wanted),
+            read(self.relay, wanted, &mut self.read_at),
         );
         published?;
         self.last_sequence += size as u64;
@@ -212,8 +218,8 @@ async fn save(relay: &Relay, lease: Lease, cursors: &Cursors) -> Result<bool, St
     relay.journal.advance(lease, &cursors).await
 }
 
-/// The next page: what this worker has at hand, then what the journal has above that.
-async fn read(relay: &Relay, mut wanted: Vec<(Lane, i64)>) -> Result<Vec<Entry>, StoreError> {
+/// The next page: what this worker has at hand, then what the journal has above that, unless it was read just now.
+async fn read(relay: &Relay, mut wanted: Vec<(Lane, i64)>, journal_at: &mut Instant) -> Result<Vec<Entry>, StoreError> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
@@ -221,7 +227,9 @@ async fn read(relay: &Relay, mut wanted: Vec<(Lane, i64)>) -> Result<Vec<Entry>,
     let mut page = relay.recent.take(&mut wanted, limit, BATCH_BYTES_MAX);
     let bytes = page.iter().map(|entry| entry.payload.len()).sum::<usize>();
     let rest = u32::try_from(limit - page.len()).unwrap_or_default();
-    if rest > 0 && bytes < BATCH_BYTES_MAX {
+    let is_worthwhile = page.len() >= BATCH_WORTHWHILE && Instant::now() < *journal_at;
+    if rest > 0 && bytes < BATCH_BYTES_MAX && !is_worthwhile {
+        *journal_at = Instant::now() + POLL;
         page.extend(relay.journal.above(&wanted, rest, BATCH_BYTES_MAX - bytes).await?);
     }
     Ok(page)

@@ -126,16 +126,20 @@ pub enum CommitError {
 /// One connection to Postgres that carries out one batch at a time. After any error but `ReceiptTaken` and `Refused`
 /// it is of no more use.
 ///
-/// None of its futures may be dropped before it is done: statements are bounded by Postgres's own timeouts.
+/// None of its futures may be dropped before it is done, but with its connection: statements are bounded by Postgres's
+/// own timeouts, and where Postgres does not even take new connections any more, the session is given up.
 #[derive(Debug)]
 pub struct Session {
+    database: Database,
     connection: PgConnection,
 }
 
 impl Session {
     pub async fn connect(database: &Database) -> Result<Session, StoreError> {
-        let connection = PgConnection::connect_with(database.options()).await;
-        Ok(Session { connection: connection.map_err(StoreError::of("connect to Postgres"))? })
+        let connecting = PgConnection::connect_with(database.options());
+        let connection = database.while_reachable(connecting).await.ok_or_else(silent)?;
+        let connection = connection.map_err(StoreError::of("connect to Postgres"))?;
+        Ok(Session { database: database.clone(), connection })
     }
 
     /// Begins the transaction, locks the lanes, and loads what the batch needs. `cached`: what the worker knows of
@@ -146,7 +150,8 @@ impl Session {
         wants: &Wants,
         cached: BTreeMap<Lane, CachedLane>,
     ) -> Result<Loaded, StoreError> {
-        let loaded = self.begin_and_load(batch, wants, cached).await;
+        let database = self.database.clone();
+        let loaded = database.while_reachable(self.begin_and_load(batch, wants, cached)).await.ok_or_else(silent)?;
         if loaded.is_err() {
             // The error that counts is the first; this one only frees the lanes at once.
             let _ = self.rollback().await;
@@ -173,20 +178,30 @@ impl Session {
     /// Writes and commits. On success the lanes' rows name this batch, and `pools_version` is one more for each lane
     /// in which `changes.pools` has one.
     pub async fn commit(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), CommitError> {
-        if let Err(error) = commit::write(&mut self.connection, batch, writes).await {
+        let database = self.database.clone();
+        let written = database.while_reachable(commit::write(&mut self.connection, batch, writes)).await;
+        if let Err(error) = written.ok_or_else(|| CommitError::Lost(silent()))? {
             return Err(match (self.rollback().await, commit::meaning(error)) {
                 (Err(_), CommitError::Refused(error)) => CommitError::Lost(error),
                 (Err(error), CommitError::ReceiptTaken) => CommitError::Lost(error),
                 (_, meaning) => meaning,
             });
         }
-        let committed = self.connection.execute(COMMIT).await;
+        let committed = database.while_reachable(self.connection.execute(COMMIT)).await;
+        let committed = committed.ok_or_else(|| CommitError::Unknown(silent()))?;
         committed.map(drop).map_err(StoreError::of("commit a batch")).map_err(CommitError::Unknown)
     }
 
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        self.connection.execute(ROLLBACK).await.map(drop).map_err(StoreError::of("roll a batch back"))
+        let database = self.database.clone();
+        let rolled_back = database.while_reachable(self.connection.execute(ROLLBACK)).await.ok_or_else(silent)?;
+        rolled_back.map(drop).map_err(StoreError::of("roll a batch back"))
     }
+}
+
+/// Postgres neither answers nor takes new connections.
+fn silent() -> StoreError {
+    StoreError { attempt: "hear from Postgres", source: std::io::Error::from(std::io::ErrorKind::TimedOut).into() }
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -199,6 +214,10 @@ const ROLLBACK: &str = "ROLLBACK";
 /// The same batch may be asked about again, also where the answer to an earlier question was lost: a row that was
 /// inserted by asking says so.
 pub async fn settle(database: &Database, batch: BatchId) -> Result<bool, StoreError> {
+    database.while_reachable(settle_patiently(database, batch)).await.ok_or_else(silent)?
+}
+
+async fn settle_patiently(database: &Database, batch: BatchId) -> Result<bool, StoreError> {
     let connection = PgConnection::connect_with(&database.patient_options()).await;
     let mut connection = connection.map_err(StoreError::of("connect to Postgres"))?;
     let voided = sqlx::query(sql::VOID_BATCH.clone()).bind(batch.0).execute(&mut connection).await;

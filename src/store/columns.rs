@@ -35,7 +35,7 @@ pub fn bind_holds<'q>(statement: SqlStr, holds: &[Hold]) -> Result<Bound<'q>, sq
         .bind(column(holds, |hold| hold.expires_at))
         .bind(column(holds, Hold::due_at))
         .bind(column(holds, Hold::occupied_until));
-    let bound = bind_locks(bind_reservations(bound, holds)?, holds);
+    let bound = bind_course(bind_locks(bind_reservations(bound, holds)?, holds), holds)?;
     Ok(bound.bind(of_reservations(holds, |reservation| reservation.zone.as_ref().map(ZoneName::as_str))))
 }
 
@@ -67,6 +67,15 @@ fn bind_locks<'q>(bound: Bound<'q>, holds: &[Hold]) -> Bound<'q> {
         .bind(of_locks(holds, |lock| lock.resource_type.as_str()))
         .bind(of_locks(holds, |lock| lock.release_token))
         .bind(of_locks(holds, |lock| lock.fencing_token))
+        .bind(column(holds, |hold| hold.last_seq))
+}
+
+/// What a reservation's course through pauses and announcements needs.
+fn bind_course<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
+    Ok(bound
+        .bind(of_reservations(holds, |reservation| reservation.paused_at))
+        .bind(integers(holds, |hold| hold.reservation().map(|reservation| reservation.ending_soon_seconds))?)
+        .bind(of_reservations(holds, |reservation| reservation.warned_end)))
 }
 
 pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>]) -> Result<Bound<'q>, sqlx::Error> {
@@ -84,6 +93,7 @@ pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>
         .bind(column(events, usage_array))
         .bind(column(events, Event::lapses_at))
         .bind(payloads)
+        .bind(column(events, |event| event.previous_seq))
         .bind(column(events, |event| event.hold.reservation()?.zone.as_ref().map(ZoneName::as_str))))
 }
 

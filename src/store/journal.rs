@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::row::{self, get, number};
 use super::sql;
 use super::start::Database;
-use crate::domain::event::EventType;
+use crate::domain::event::{Event, EventType};
 use crate::domain::hold::Kind;
 use crate::domain::id::{HoldId, Lane, Tenant};
 use crate::domain::window::Instant;
@@ -29,6 +29,24 @@ pub struct Entry {
     pub event_type: EventType,
     pub at: Instant,
     pub payload: Vec<u8>,
+}
+
+impl Entry {
+    /// An event as its batch has written it.
+    pub fn of(event: &Event, payload: Vec<u8>) -> Entry {
+        let hold = &event.hold;
+        Entry {
+            lane: event.lane,
+            seq: event.seq,
+            event_id: hold.id.event_id(hold.version),
+            tenant: hold.tenant.clone(),
+            kind: hold.kind(),
+            label: hold.subject_label().to_owned(),
+            event_type: event.event_type,
+            at: event.at,
+            payload,
+        }
+    }
 }
 
 /// The right to publish, held by one worker at a time.

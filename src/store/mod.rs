@@ -6,6 +6,7 @@ mod catch_up;
 mod columns;
 mod commit;
 pub mod error;
+pub mod history;
 pub mod journal;
 pub mod lane;
 mod load;

@@ -15,6 +15,9 @@ use crate::domain::id::{HoldId, Label, Lane, PoolName, ReceiptId, Tenant};
 use crate::domain::resource::{LockName, Pool};
 use crate::domain::window::Instant;
 
+/// Most pools of a type that one is looked up with: each is one more lane where they have to be looked at.
+const SIBLINGS_MAX: i64 = 4;
+
 /// Reads over a pool of connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -24,6 +27,10 @@ pub struct Reader {
 impl Reader {
     pub fn new(database: Database) -> Reader {
         Reader { database }
+    }
+
+    pub(super) fn connections(&self) -> &sqlx::PgPool {
+        self.database.pool()
     }
 
     /// Did this error come of there being more to read than connections? The server may be well; where it is away,
@@ -97,22 +104,39 @@ impl Reader {
 
     /// One page of all pools by name, and whether there is more behind it.
     pub async fn pools(&self, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
-        let after = page.after.as_ref().map_or("", PoolName::as_str);
-        let query = sqlx::query(sql::LIST_POOLS.clone()).bind(after).bind(i64::from(page.limit) + 1);
+        self.page_of_pools(sqlx::query(sql::LIST_POOLS.clone()), page).await
+    }
+
+    /// The same of those that are enabled.
+    pub async fn open_pools(&self, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
+        self.page_of_pools(sqlx::query(sql::LIST_OPEN_POOLS.clone()), page).await
+    }
+
+    async fn page_of_pools(&self, query: Bound<'_>, page: &Page) -> Result<(Vec<Pool>, bool), StoreError> {
+        let after = page.after.as_ref().map_or("", PoolName::as_str).to_owned();
+        let query = query.bind(after).bind(i64::from(page.limit) + 1);
         let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of("list pools"))?;
         let has_more = rows.len() > page.limit as usize;
         let pools = rows.iter().take(page.limit as usize).map(pool::pool).collect::<Result<_, _>>();
         Ok((pools.map_err(StoreError::of("read the row of a pool"))?, has_more))
     }
 
-    /// The pool of a kind; the pair is unique.
-    pub async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, StoreError> {
-        let query =
-            sqlx::query(sql::FIND_POOL_OF_KIND.clone()).bind(kind.instance_type.as_str()).bind(kind.region.as_str());
-        let row =
-            query.fetch_optional(self.database.pool()).await.map_err(StoreError::of("find the pool of a kind"))?;
-        let name = |row| parsed(row, "name", PoolName::parse);
-        row.as_ref().map(name).transpose().map_err(StoreError::of("read the row of a pool"))
+    /// The pool of a kind, the pair being unique; and the first that are enabled of those of its type elsewhere.
+    pub async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), StoreError> {
+        let query = sqlx::query(sql::FIND_POOL_OF_KIND.clone())
+            .bind(kind.instance_type.as_str())
+            .bind(kind.region.as_str())
+            .bind(SIBLINGS_MAX);
+        let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of("find the pool of a kind"))?;
+        let (mut own, mut siblings) = (None, Vec::new());
+        for row in &rows {
+            let name = parsed(row, "name", PoolName::parse).map_err(StoreError::of("read the row of a pool"))?;
+            match get(row, "is_own").map_err(StoreError::of("read the row of a pool"))? {
+                true => own = Some(name),
+                false => siblings.push(name),
+            }
+        }
+        Ok((own, siblings))
     }
 
     /// For each lane that has one, the earliest instant at which something is due, and the time.

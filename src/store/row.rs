@@ -88,6 +88,7 @@ pub fn hold(row: &PgRow) -> Result<Hold, sqlx::Error> {
         created_by: maybe_parsed(row, "created_by", Actor::parse)?,
         deactivated_at: get(row, "deactivated_at")?,
         expires_at: get(row, "expires_at")?,
+        last_seq: get(row, "last_seq")?,
         claim,
     })
 }
@@ -127,6 +128,9 @@ fn reservation(row: &PgRow) -> Result<Reservation, sqlx::Error> {
         start_time: get(row, "start_time")?,
         end_time: get(row, "end_time")?,
         quantity: number::<i32, _>(row, "quantity")?,
+        paused_at: get(row, "paused_at")?,
+        ending_soon_seconds: maybe_number::<i32, _>(row, "ending_soon_seconds")?.unwrap_or(0),
+        warned_end: get(row, "warned_end")?,
     })
 }
 

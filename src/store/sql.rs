@@ -41,6 +41,7 @@ statements! {
     READ_BATCH = "read_batch",
     CHECK_DATABASE = "check_database",
     READ_SCHEMA_VERSION = "read_schema_version",
+    CLAIM_ROOT = "claim_root",
     TAKE_LEASE = "take_lease",
     RELEASE_LEASE = "release_lease",
     READ_CURSORS = "read_cursors",
@@ -51,11 +52,17 @@ statements! {
     READ_LOCKS = "read_locks",
     READ_POOL = "read_pool",
     LIST_POOLS = "list_pools",
+    LIST_OPEN_POOLS = "list_open_pools",
     FIND_POOL_OF_KIND = "find_pool_of_kind",
     NEXT_DUE = "next_due",
     SWEEP_RECEIPTS = "sweep_receipts",
     SWEEP_BATCHES = "sweep_batches",
     SWEEP_JOURNAL = "sweep_journal",
+    SWEEP_HISTORY = "sweep_history",
+    READ_EVENTS = "read_events",
+    READ_ALLOCATION = "read_allocation",
+    READ_PAST_ALLOCATION = "read_past_allocation",
+    READ_CAPACITY = "read_capacity",
 }
 
 /// The list in one of its four orders: `after` and `order` are texts of this crate, never of a request.

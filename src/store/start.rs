@@ -22,13 +22,15 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS: u32 = 2_000;
 const PATIENCE_MS: u32 = 120_000;
 /// Longest wait for a new connection: a server that is there answers at once.
 const REACH_MAX: std::time::Duration = std::time::Duration::from_secs(3);
+/// After so long without an answer to a batch, the server is asked whether it is there at all.
+const SILENCE_MAX: std::time::Duration = std::time::Duration::from_secs(3);
 /// Longest wait for a connection of the pool, seconds: the pool waits for a server that is away, too, and those who
 /// asked wait with it.
 const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
 
 /// The oldest schema that this binary works with. Workers are rolled, so the schema is expanded before a new binary
 /// runs and contracted after the last old one has left.
-const SCHEMA_OLDEST: i64 = 10;
+const SCHEMA_OLDEST: i64 = 11;
 
 /// How to reach the database, and a pool of connections for what is not a batch.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub enum UnfitDatabase {
     NotDurable { setting: &'static str },
     #[error("the schema is at version {found}, this binary supports {oldest} to {newest}: {advice}")]
     Schema { found: i64, oldest: i64, newest: i64, advice: &'static str },
+    #[error("the database belongs to the subject root {found}, not to {asked}: each root needs a database of its own")]
+    Root { found: String, asked: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -80,6 +84,22 @@ impl Database {
         connected.is_ok_and(|connection| connection.is_ok())
     }
 
+    /// Waits for `work` as long as the server takes new connections. `None`: it does not any more, and whatever
+    /// connection `work` used is of no more use. A server whose machine stands still closes no connection.
+    pub(super) async fn while_reachable<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let silence = async {
+                tokio::time::sleep(SILENCE_MAX).await;
+                self.is_reachable().await
+            };
+            tokio::select! {
+                done = &mut work => return Some(done),
+                is_reachable = silence => if !is_reachable { return None },
+            }
+        }
+    }
+
     /// For a connection that waits for other connections' transactions to end.
     pub(super) fn patient_options(&self) -> PgConnectOptions {
         self.options.clone().options([("statement_timeout", PATIENCE_MS), ("lock_timeout", PATIENCE_MS)])
@@ -112,6 +132,16 @@ impl Database {
             false => 0,
         };
         supported(found)
+    }
+
+    /// Makes the database that of this root of subjects, unless it is another's already.
+    pub async fn claim(&self, root: &str) -> Result<(), UnfitDatabase> {
+        let found = sqlx::query_scalar(sql::CLAIM_ROOT.clone()).bind(root).fetch_one(&self.pool).await;
+        let found: String = found.map_err(StoreError::of("read whose the database is"))?;
+        match found == root {
+            true => Ok(()),
+            false => Err(UnfitDatabase::Root { found, asked: root.to_owned() }),
+        }
     }
 
     async fn schema_version(&self) -> Result<i64, StoreError> {

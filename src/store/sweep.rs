@@ -15,16 +15,19 @@ pub struct Swept {
     pub receipts: u64,
     pub batches: u64,
     pub journal: u64,
+    pub history: u64,
 }
 
 impl Database {
-    /// Deletes receipts and batches older than `receipts_kept`, and published events older than `journal_kept`; of
-    /// each no more than `limit` rows (of the journal, `limit` or one a lane), so that a caller goes on while it finds
-    /// something. Each lane keeps its last event.
+    /// Deletes receipts and batches older than `receipts_kept`; moves published events older than `journal_kept` out
+    /// of the journal, those of reservations into the history; deletes from there what is older than `history_kept`.
+    /// Of each no more than `limit` rows (of the journal, `limit` or one a lane), so that a caller goes on while it
+    /// finds something. Each lane keeps its last event.
     pub async fn sweep(
         &self,
         receipts_kept: Duration,
         journal_kept: Duration,
+        history_kept: Duration,
         limit: u32,
     ) -> Result<Swept, StoreError> {
         let limit = i64::from(limit);
@@ -32,8 +35,15 @@ impl Database {
         Ok(Swept {
             receipts: self.delete(sql::SWEEP_RECEIPTS.clone(), receipts_kept, limit, "sweep receipts").await?,
             batches: self.delete(sql::SWEEP_BATCHES.clone(), receipts_kept, limit, "sweep batches").await?,
-            journal: self.delete(sql::SWEEP_JOURNAL.clone(), journal_kept, of_lane, "sweep the journal").await?,
+            journal: self.sweep_journal(journal_kept, of_lane).await?,
+            history: self.delete(sql::SWEEP_HISTORY.clone(), history_kept, limit, "sweep the history").await?,
         })
+    }
+
+    async fn sweep_journal(&self, kept: Duration, limit: i64) -> Result<u64, StoreError> {
+        let query = sqlx::query_scalar::<_, i64>(sql::SWEEP_JOURNAL.clone()).bind(kept.as_secs_f64()).bind(limit);
+        let swept = query.fetch_one(self.pool()).await.map_err(StoreError::of("sweep the journal"))?;
+        Ok(swept.unsigned_abs())
     }
 
     async fn delete(

@@ -12,6 +12,8 @@
 mod metrics;
 mod trace;
 
+use std::io::IsTerminal;
+
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
@@ -84,7 +86,8 @@ pub fn init(service_instance: &str) -> TelemetryGuard {
 /// Like [`init`], as the settings say. Where a subscriber is installed already it stays.
 pub fn init_with(settings: &TelemetrySettings, service_instance: &str) -> TelemetryGuard {
     let (filter, unfit_filter) = log_filter(settings.log_filter.as_deref());
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let is_read_by_a_person = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_read_by_a_person);
     let logs: Box<dyn Layer<Registry> + Send + Sync> = match settings.log_format {
         LogFormat::Text => logs.with_filter(filter).boxed(),
         LogFormat::Json => logs.json().flatten_event(true).with_filter(filter).boxed(),

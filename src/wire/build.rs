@@ -1,23 +1,25 @@
 //! Checked values to commands and queries, with the rules that concern more than one field. They are checked after
 //! all that a table can say.
 
-use super::build_operator;
-use super::cursor;
+mod look;
+
 use super::record::Record;
 use super::shape::{Kind, Path, Value};
 use super::verb::Verb;
+use super::{build_operator, capacity, cursor, launch};
 use crate::domain::booked::VictimOrder;
 use crate::domain::command::{
     Cancel, Check, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Renew,
-    Reserve, SortBy, TakeLock, Terminate, UnitId, Unlock,
+    Reserve, ScheduleOf, SortBy, TakeLock, Terminate, UnitId, Unlock,
 };
 use crate::domain::hold::Status;
 use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, ZoneName};
+use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
 use crate::domain::window::{Instant, Interval};
 
-/// The command of a verb that is a mutation, the query of one that is not.
+/// The command of a verb that is decided, the query of one that is read.
 pub enum Built {
     Command(Command),
     Query(Query),
@@ -30,14 +32,25 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Extend => Built::Command(Command::Extend(extend(record)?)),
         Verb::Terminate => Built::Command(Command::Terminate(terminate(record)?)),
         Verb::Cancel => Built::Command(Command::Cancel(Cancel { id: record.hold_id("reservation_id")? })),
+        Verb::Update => Built::Command(Command::Update(launch::update(record)?)),
         Verb::Lock => Built::Command(Command::Lock(lock(record)?)),
         Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
         Verb::Renew => Built::Command(Command::Renew(renew(record)?)),
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
         Verb::ReservationTerminate => Built::Command(build_operator::reservation_terminate(record)?),
         Verb::LockRelease => Built::Command(build_operator::lock_release(record)?),
-        Verb::Get => Built::Query(Query::Get(record.hold_id("reservation_id")?)),
+        Verb::Get => Built::Query(get(record)?),
+        Verb::History => Built::Query(Query::History(record.hold_id("reservation_id")?, record.instant("as_of"))),
+        Verb::Usage => Built::Query(Query::Usage(record.hold_id("reservation_id")?, record.instant("as_of"))),
+        Verb::Schedule => Built::Query(Query::Schedule(schedule(record)?)),
         Verb::List => Built::Query(Query::List(list(record)?)),
+        Verb::Availability => Built::Command(Command::Look(look::availability(record)?)),
+        Verb::Find => Built::Command(Command::Look(look::find(record)?)),
+        Verb::ExtensionAvailability => {
+            Built::Command(Command::Look(Look::Extension(record.hold_id("reservation_id")?)))
+        }
+        Verb::Quote => Built::Command(Command::Look(look::quote(record)?)),
+        Verb::Pools => Built::Query(Query::Pools(page(record)?)),
         Verb::Check => Built::Query(Query::Check(check(record)?)),
         Verb::Verify => Built::Query(verify(record)?),
         Verb::Receipt => Built::Query(Query::Receipt(record.required_name("idempotency_key", IdempotencyKey::parse)?)),
@@ -47,15 +60,7 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
 }
 
 fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
-    let pool = record.name("pool", PoolName::parse)?;
-    if pool.is_some() {
-        record.exclude("instance_type", "pool")?;
-        record.exclude("region", "pool")?;
-    }
-    let wanted_kind = match &pool {
-        Some(_) => None,
-        None => Some(wanted_kind(record)?),
-    };
+    let (pool, wanted_kind) = pool_or_kind(record)?;
     let (intervals, positions) = match record.list("intervals") {
         Some(items) => several_windows(record, items).map(|(intervals, positions)| (intervals, Some(positions)))?,
         None => (vec![one_window(record)?], None),
@@ -72,6 +77,14 @@ fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
         hold_seconds: record.count("hold_seconds"),
         zone: record.name("zone", ZoneName::parse)?,
     })
+}
+
+/// A pool by its name, or the kind by which it has to be found.
+fn pool_or_kind(record: &Record<'_, '_>) -> Result<(Option<PoolName>, Option<InstanceKind>), Refusal> {
+    let Some(pool) = record.name("pool", PoolName::parse)? else { return Ok((None, Some(wanted_kind(record)?))) };
+    record.exclude("instance_type", "pool")?;
+    record.exclude("region", "pool")?;
+    Ok((Some(pool), None))
 }
 
 /// Neither given: it is the pool that is missing.
@@ -297,6 +310,24 @@ fn offers(record: &Record<'_, '_>) -> Result<Vec<Offer>, Refusal> {
         });
     }
     Ok(offers)
+}
+
+fn get(record: &Record<'_, '_>) -> Result<Query, Refusal> {
+    let id = record.hold_id("reservation_id")?;
+    Ok(record.instant("as_of").map_or(Query::Get(id), |as_of| Query::GetPast(id, as_of)))
+}
+
+/// Neither given: it is the pool that is missing. The tenant of a path is looked at where the subject's is known.
+fn schedule(record: &Record<'_, '_>) -> Result<ScheduleOf, Refusal> {
+    let pool = match record.name("id", capacity::parse)? {
+        Some(id) => {
+            record.exclude("pool", "id")?;
+            id.pool
+        }
+        None => record.required_name("pool", PoolName::parse)?,
+    };
+    let history_minutes = record.need("schedule_history_minutes", record.count("schedule_history_minutes"))?;
+    Ok(ScheduleOf { pool, history_minutes, as_of: record.instant("as_of") })
 }
 
 fn list(record: &Record<'_, '_>) -> Result<List, Refusal> {

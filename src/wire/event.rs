@@ -34,6 +34,10 @@ struct Data<'a> {
     effective_at: Utc,
     previous_status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    return_credit_cents: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_credit_cents: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
@@ -71,6 +75,8 @@ pub fn encode(event: &Event) -> Vec<u8> {
             hold: hold_view(hold),
             effective_at: Utc(event.effective_at),
             previous_status: event.previous_status.map(|status| status.name()),
+            return_credit_cents: event.credits.return_cents,
+            pause_credit_cents: event.credits.pause_cents,
             actor: event.actor.as_ref().map(|actor| actor.as_str()),
             traceparent: event.trace.as_ref().map(|trace| trace.traceparent.as_str()),
         },

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::instant::Utc;
+use super::offer::{self, OfferView};
 use super::view::Shown;
 use crate::domain::booked::{Booked, Stretch};
 use crate::domain::id::HoldId;
@@ -47,8 +48,9 @@ enum Details<'a> {
     },
     Capacity {
         intervals: Vec<ShortfallView>,
-        /// Requests that would fit; none are worked out yet.
-        offers: [(); 0],
+        offers: Vec<OfferView>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        latest_end_time: Option<Utc>,
     },
     Booked {
         intervals: Vec<StretchView<'a>>,
@@ -115,9 +117,11 @@ fn details(refusal: &Refusal) -> Details<'_> {
         Refusal::LeadTimeViolation { earliest_start } => {
             Details::LeadTime { earliest_start_time: Utc(*earliest_start) }
         }
-        Refusal::InsufficientCapacity { intervals } => {
-            Details::Capacity { intervals: intervals.iter().map(shortfall).collect(), offers: [] }
-        }
+        Refusal::InsufficientCapacity { intervals, instead } => Details::Capacity {
+            intervals: intervals.iter().map(shortfall).collect(),
+            offers: offer::views(&instead.offers),
+            latest_end_time: instead.latest_end.map(Utc),
+        },
         Refusal::StillBooked { stretches, reservations, count } => Details::Booked {
             intervals: stretches.iter().map(stretch).collect(),
             offers: [],

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::capacity::{self, Capacity};
 use super::cursor;
+use super::history;
 use super::instant::Utc;
+use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
 use super::reply_operator::{self, LockReleasedView, LoweredView};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
@@ -13,7 +16,10 @@ use crate::domain::id::{HoldId, ResourceName};
 use crate::domain::outcome::{
     Answer, LockAnswer, LockStatus, Outcome, Refusal, ReleaseStatus, RenewAnswer, Terminated, UnlockAnswer,
 };
+use crate::domain::past::Entry;
 use crate::domain::resource::Pool;
+use crate::domain::statement::Stated;
+use crate::domain::window::Instant;
 
 /// A reply's bytes, ready to be sent and to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +38,7 @@ impl Encoded {
 /// What a command is answered with. A refusal within `Several` stands in its place, without error headers.
 pub fn outcome(outcome: &Outcome) -> Encoded {
     match outcome {
+        Ok(Answer::DryRun(answer)) => Encoded::answer(&DryRunView { answer: answer_view(answer), dry_run: true }),
         Ok(answer) => Encoded::answer(&answer_view(answer)),
         Err(refused) => refusal(refused),
     }
@@ -48,6 +55,20 @@ pub fn reservation(hold: &Hold) -> Encoded {
         Some(reservation) => Encoded::answer(&view::reservation(hold, reservation)),
         None => refusal(&Refusal::NotFound),
     }
+}
+
+/// `history`: `continues_as_of` where earlier lines are left out.
+pub fn history(id: HoldId, entries: &[Entry], continues_as_of: Option<Instant>) -> Encoded {
+    Encoded::answer(&history::history(id, entries, continues_as_of))
+}
+
+pub fn usage(stated: &Stated) -> Encoded {
+    Encoded::answer(&history::usage(stated))
+}
+
+/// `schedule`.
+pub fn capacity(capacity: &Capacity<'_>) -> Encoded {
+    Encoded::answer(&capacity::view(capacity))
 }
 
 #[derive(Serialize)]
@@ -119,6 +140,14 @@ pub fn pools(pools: &[Pool], has_more: bool) -> Encoded {
     })
 }
 
+/// `pools`, by name.
+pub fn open_pools(pools: &[Pool], has_more: bool) -> Encoded {
+    Encoded::answer(&Page {
+        data: pools.iter().map(look_view::open_pool).collect(),
+        next_cursor: pools.last().filter(|_| has_more).map(|last| cursor::encode_pool(&last.name)),
+    })
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum AnswerView<'a> {
@@ -130,8 +159,17 @@ enum AnswerView<'a> {
     Pool(Box<PoolView<'a>>),
     Lowered(Box<LoweredView<'a>>),
     LockReleased(LockReleasedView<'a>),
+    Looked(Box<LookedView<'a>>),
     Several(Vec<AnswerView<'a>>),
     Refused(ErrorView<'a>),
+}
+
+/// The answer that it would be, marked.
+#[derive(Serialize)]
+struct DryRunView<'a> {
+    #[serde(flatten)]
+    answer: AnswerView<'a>,
+    dry_run: bool,
 }
 
 fn answer_view(answer: &Answer) -> AnswerView<'_> {
@@ -144,6 +182,8 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Lowered(lowered) => AnswerView::Lowered(Box::new(reply_operator::lowered(lowered))),
         Answer::LockReleased(released) => AnswerView::LockReleased(reply_operator::lock_released(released)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
+        Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
+        Answer::DryRun(answer) => answer_view(answer), // only a whole message is one
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
     }
 }

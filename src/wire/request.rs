@@ -5,12 +5,12 @@
 //! Of an array each of these is told for the first item that has it.
 
 use super::build::{self, Built};
-use super::canonical;
 use super::json::{Json, Malformed};
 use super::record::Record;
 use super::shape::{self, Path, Value};
 use super::shapes::{self, ITEMS_MAX};
 use super::verb::Verb;
+use super::{canonical, capacity};
 use crate::domain::command::{Command, Query, Trace};
 use crate::domain::id::{Actor, IdempotencyKey, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
@@ -28,12 +28,14 @@ pub struct Decoded {
     pub not_after: Option<Instant>,
     /// `None` also where the header is not a valid `traceparent`: by the W3C's rules it is then as if absent.
     pub trace: Option<Trace>,
+    /// Only what would come of it is asked. It has no key then, whatever the header says.
+    pub is_dry_run: bool,
     pub call: Call,
 }
 
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// With its canonical form: the same meaning gives the same bytes.
+    /// With its canonical form: the same meaning gives the same bytes. Empty where the verb changes nothing.
     Command(Command, Canonical),
     Query(Query),
 }
@@ -69,7 +71,8 @@ pub fn decode(verb: Verb, tenant: Option<&Tenant>, headers: &Headers<'_>, payloa
     }
     let body = if payload.is_empty() { b"{}" } else { payload };
     let json = Json::parse(body).map_err(|Malformed| Refusal::InvalidJson)?;
-    let Body { built, canonical, names_another_tenant } = match json.is_array() && shapes::takes_array(verb) {
+    let Body { built, canonical, names_another_tenant, is_dry_run } = match json.is_array() && shapes::takes_array(verb)
+    {
         true => decode_array(verb, tenant, json)?,
         false => decode_object(verb, tenant, json)?,
     };
@@ -77,12 +80,12 @@ pub fn decode(verb: Verb, tenant: Option<&Tenant>, headers: &Headers<'_>, payloa
     if names_another_tenant {
         return Err(Refusal::TenantMismatch);
     }
-    let key = if verb.is_mutation() { headers.key()? } else { None };
+    let key = if verb.is_mutation() && !is_dry_run { headers.key()? } else { None };
     let call = match built {
         Built::Command(command) => Call::Command(command, Canonical(canonical)),
         Built::Query(query) => Call::Query(query),
     };
-    Ok(Decoded { key, actor, not_after, trace: headers.trace(), call })
+    Ok(Decoded { key, actor, not_after, trace: headers.trace(), is_dry_run, call })
 }
 
 struct Body {
@@ -90,6 +93,7 @@ struct Body {
     /// Empty for a query.
     canonical: Vec<u8>,
     names_another_tenant: bool,
+    is_dry_run: bool,
 }
 
 fn decode_object(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<Body, Refusal> {
@@ -104,7 +108,8 @@ fn decode_object(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<
         canonical.reserve(json.as_str().len());
         canonical::write_object(&mut canonical, fields, &values);
     }
-    Ok(Body { built, canonical, names_another_tenant: names_another(verb, tenant, &values) })
+    let (names_another_tenant, is_dry_run) = (names_another(verb, tenant, &values), is_dry_run(verb, &values));
+    Ok(Body { built, canonical, names_another_tenant, is_dry_run })
 }
 
 fn decode_array(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<Body, Refusal> {
@@ -133,7 +138,18 @@ fn decode_array(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<B
         names_another_tenant |= names_another(verb, tenant, &values);
     }
     canonical.push(b']');
-    Ok(Body { built: Built::Command(Command::Several(commands)), canonical, names_another_tenant })
+    let built = Built::Command(Command::Several(commands));
+    Ok(Body { built, canonical, names_another_tenant, is_dry_run: false })
+}
+
+/// The value of a field that not every verb has.
+fn value_of<'v, 'a>(verb: Verb, values: &'v [Option<Value<'a>>], name: &str) -> Option<&'v Value<'a>> {
+    let position = shapes::fields(verb).iter().position(|field| field.name == name);
+    position.and_then(|at| values.get(at)).and_then(Option::as_ref)
+}
+
+fn is_dry_run(verb: Verb, values: &[Option<Value<'_>>]) -> bool {
+    value_of(verb, values, shapes::DRY_RUN.name) == Some(&Value::Boolean(true))
 }
 
 fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>>]) -> bool {
@@ -142,6 +158,16 @@ fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>
     let named = position.and_then(|at| values.get(at)).and_then(Option::as_ref);
     match (named, tenant) {
         (Some(Value::Text(named)), Some(tenant)) => named != tenant.as_str(),
+        (_, Some(tenant)) if verb == Verb::Schedule => capacity_of_another(tenant, values),
         _ => false,
     }
+}
+
+/// Does a resource path name another tenant's capacity?
+fn capacity_of_another(tenant: &Tenant, values: &[Option<Value<'_>>]) -> bool {
+    let fields = shapes::fields(Verb::Schedule).iter().zip(values);
+    fields.filter(|(field, _)| field.name == "id").any(|(_, value)| match value {
+        Some(Value::Text(id)) => capacity::parse(id).and_then(|id| id.tenant).is_some_and(|named| named != *tenant),
+        _ => false,
+    })
 }

@@ -89,6 +89,17 @@ fn rules(verb: Verb) -> Value {
                 absent(&["units", "quantity", "reduce_capacity"])
             ]})
         }
+        Verb::Availability => json!({"allOf": [
+            either(&["pool"], &["instance_type", "region"]),
+            {"oneOf": [mode("slots"), mode("check"), mode("latest_end_time")]}
+        ]}),
+        Verb::Find => json!({"oneOf": [
+            {"allOf": [given("pool"), absent(&["pools", "instance_type", "region"])]},
+            {"allOf": [given("pools"), absent(&["pool", "instance_type", "region"])]},
+            {"allOf": [all(&["instance_type", "region"]), absent(&["pool", "pools"])]}
+        ]}),
+        Verb::Quote => either(&["pool"], &["instance_type", "region"]),
+        Verb::Schedule => either(&["pool"], &["id"]),
         Verb::Check => either(&["resource"], &["resources"]),
         Verb::PoolPut => json!({"allOf": [
             either(&["capacity"], &["capacity_schedule"]),
@@ -96,6 +107,21 @@ fn rules(verb: Verb) -> Value {
         ]}),
         _ => json!({}),
     }
+}
+
+/// A mode of `availability` with its own fields, and none of the others'.
+fn mode(name: &str) -> Value {
+    let (needed, others): (&[&str], &[&str]) = match name {
+        "slots" => (&["earliest_start_time", "latest_end_time"], &["start_time", "end_time", "quantity"]),
+        "check" => (&["start_time", "end_time", "quantity"], &["earliest_start_time", "latest_end_time"]),
+        _ => (&["start_time", "quantity"], &["end_time", "earliest_start_time", "latest_end_time"]),
+    };
+    // Absent, or null, it is the default.
+    let is_asked = match name {
+        "slots" | "check" => json!({"required": ["mode"], "properties": {"mode": {"const": name}}}),
+        _ => json!({"properties": {"mode": {"enum": [name, null]}}}),
+    };
+    json!({"allOf": [is_asked, all(needed), absent(others)]})
 }
 
 fn object(fields: &[Field]) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::schema_reply::{array, closed, id, integer, nullable, one_of, says, text};
+use super::schema_reply::{array, closed, id, instant, integer, nullable, one_of, says, text};
 
 /// `pool_put`, where reservations had to go: the pool, and who went.
 pub fn lowered(mut pool: Value) -> Value {
@@ -40,8 +40,8 @@ pub fn lock_released() -> Value {
     )
 }
 
-/// What a refused `pool_put` has beside the stretches.
-pub fn booked() -> Vec<(&'static str, Value)> {
+/// What a refused `extend` or `pool_put` has beside what does not fit.
+pub fn beside_shortfalls() -> Vec<(&'static str, Value)> {
     let booked = closed(
         vec![
             ("reservation_id", id()),
@@ -51,6 +51,7 @@ pub fn booked() -> Vec<(&'static str, Value)> {
         vec![],
     );
     vec![
+        ("latest_end_time", says(instant(), "Of an extension: the latest end that it would be granted.")),
         ("reservations", says(array(booked), "Of `pool_put`: what is booked there, the oldest 100.")),
         ("reservation_count", says(integer(0), "Of `pool_put`: how many are booked there.")),
     ]

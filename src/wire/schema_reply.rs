@@ -1,9 +1,14 @@
 //! JSON Schemas (2020-12) of replies and events: beside the structs that `view`, `refusal`, `reply` and `event` write,
 //! which tests validate against them.
 
+mod look;
+
 use serde_json::{Map, Value, json};
 
+use super::offer;
+use super::schema_dry_run;
 use super::schema_operator;
+use super::schema_past::{capacity, history, usage};
 use super::verb::Verb;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Status};
@@ -14,6 +19,7 @@ pub fn shared() -> impl Iterator<Item = (&'static str, Value)> {
     [
         ("error.json", error()),
         ("reservation.json", reservation(false)),
+        ("reservation_dry_run.json", schema_dry_run::reservation(reservation(false))),
         ("lock.json", lock()),
         ("pool.json", pool()),
         ("event.json", event()),
@@ -26,9 +32,20 @@ pub fn reply(verb: Verb) -> Value {
     let reservation = || json!({"$ref": "reservation.json"});
     let pool = || json!({"$ref": "pool.json"});
     let schema = match verb {
-        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Get => reservation(),
-        Verb::Terminate => terminated(),
+        Verb::Reserve | Verb::Confirm | Verb::Extend | Verb::Cancel | Verb::Update => {
+            schema_dry_run::or_dry_run(reservation())
+        }
+        Verb::Get => reservation(),
+        Verb::Terminate => terminated(vec![schema_dry_run::mark()]),
         Verb::List => page(reservation()),
+        Verb::Availability => look::availability(),
+        Verb::Find => look::find(),
+        Verb::ExtensionAvailability => look::extension_availability(),
+        Verb::Quote => look::quote(),
+        Verb::Pools => look::pools(offer()),
+        Verb::History => history(),
+        Verb::Usage => usage(),
+        Verb::Schedule => capacity(),
         Verb::Lock => one_or_many(lock_reply()),
         Verb::Unlock => one_or_many(unlock_reply()),
         Verb::Renew => one_or_many(renew_reply()),
@@ -50,14 +67,14 @@ pub fn reply(verb: Verb) -> Value {
         }),
         Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
         Verb::PoolGet => pool(),
-        Verb::ReservationTerminate => terminated(),
+        Verb::ReservationTerminate => terminated(vec![]),
         Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
 }
 
-fn terminated() -> Value {
+fn terminated(sometimes: Vec<(&str, Value)>) -> Value {
     closed(
         vec![
             ("reservation", json!({"$ref": "reservation.json"})),
@@ -65,7 +82,7 @@ fn terminated() -> Value {
             ("already_terminated", array(unit())),
             ("credit_cents", integer(0)),
         ],
-        vec![],
+        sometimes,
     )
 }
 
@@ -121,7 +138,7 @@ pub(super) fn nullable(schema: Value) -> Value {
     with(schema, "type", json!([kind, "null"]))
 }
 
-fn instant() -> Value {
+pub(super) fn instant() -> Value {
     let pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{6})?Z$";
     json!({"type": "string", "format": "date-time", "pattern": pattern})
 }
@@ -132,7 +149,7 @@ pub(super) fn id() -> Value {
     json!({"type": "string", "format": "uuid", "pattern": format!("^{HEX}$")})
 }
 
-fn unit() -> Value {
+pub(super) fn unit() -> Value {
     json!({"type": "string", "pattern": format!("^{HEX}\\.(0|[1-9][0-9]*)$")})
 }
 
@@ -152,7 +169,7 @@ fn interval() -> Value {
     closed(vec![("start_time", instant()), ("end_time", instant()), ("quantity", integer(1))], vec![])
 }
 
-fn tags() -> Value {
+pub(super) fn tags() -> Value {
     json!({"type": ["object", "null"], "additionalProperties": {"type": "string"}})
 }
 
@@ -275,10 +292,9 @@ fn check_reply() -> Value {
     )
 }
 
-fn pool() -> Value {
-    let step = closed(vec![("effective_at", instant()), ("quantity", integer(0))], vec![]);
+fn offer() -> Value {
     let cents = || integer(0);
-    let offer = closed(
+    closed(
         vec![
             ("key", text()),
             ("display_name", text()),
@@ -288,14 +304,18 @@ fn pool() -> Value {
             ("option_premium_cents", cents()),
         ],
         vec![],
-    );
+    )
+}
+
+fn pool() -> Value {
+    let step = closed(vec![("effective_at", instant()), ("quantity", integer(0))], vec![]);
     let count = || integer(0);
     let mut always = vec![
         ("pool", text()),
         ("instance_type", nullable(text())),
         ("region", nullable(text())),
         ("instance_spec", json!({"type": ["object", "null"]})),
-        ("offers", array(offer)),
+        ("offers", array(offer())),
         ("tags", tags()),
         ("version", says(integer(1), "One more with each change.")),
     ];
@@ -387,8 +407,8 @@ fn details() -> Vec<(&'static str, Value)> {
         (
             "insufficient_capacity",
             closed(
-                vec![("intervals", array(shortfall)), ("offers", json!({"type": "array", "maxItems": 0}))],
-                schema_operator::booked(),
+                vec![("intervals", array(shortfall)), ("offers", offer::schema())],
+                schema_operator::beside_shortfalls(),
             ),
         ),
         ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),
@@ -437,7 +457,7 @@ fn event() -> Value {
             ("subject", says(id(), "The reservation_id or lock_id.")),
             ("time", says(instant(), "When it was decided.")),
             ("datacontenttype", json!({"const": "application/json"})),
-            ("data", json!({"oneOf": [changed(reservation(true)), changed(lock())]})),
+            ("data", json!({"oneOf": [credited(changed(reservation(true))), changed(lock())]})),
         ],
         vec![],
     );
@@ -459,6 +479,18 @@ fn changed(mut hold: Value) -> Value {
         required.extend([json!("effective_at"), json!("previous_status")]);
     }
     hold
+}
+
+/// What a reservation's event gives back.
+fn credited(mut reservation: Value) -> Value {
+    let fields = [
+        ("return_credit_cents", says(integer(0), "Credited for what this gives back: ended, reduced, canceled.")),
+        ("pause_credit_cents", says(integer(0), "Credited for what was paused until this, since the credit before.")),
+    ];
+    if let Some(Value::Object(properties)) = reservation.get_mut("properties") {
+        properties.extend(fields.map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    reservation
 }
 
 fn nullable_status() -> Value {

@@ -1,8 +1,10 @@
 //! The tables: the fields of every verb's request, in the order in which they are documented, checked and written.
 
-use super::cursor;
+mod look;
+
 use super::shape::{ByName, Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
+use super::{capacity, cursor};
 use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant, ZoneName};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
@@ -13,6 +15,7 @@ pub const INTERVALS_MAX: usize = 672;
 /// Page size where none is asked for.
 pub const LIMIT_DEFAULT: i64 = 50;
 
+const HISTORY_MINUTES_MAX: i64 = 1_440;
 const LIMIT_MAX: i64 = 100;
 const OFFERS_MAX: usize = 32;
 const ZONES_MAX: usize = 64;
@@ -37,6 +40,13 @@ const POOL: Kind = Kind::Text(Text {
     length_max: 63,
     pattern: "^[a-z0-9][a-z0-9_-]*$",
     expected: "a pool's name, [a-z0-9][a-z0-9_-]{0,62}",
+});
+const CAPACITY_ID: Kind = Kind::Text(Text {
+    accepts: |text| capacity::parse(text).is_some(),
+    length_min: 1,
+    length_max: capacity::ID_LENGTH_MAX,
+    pattern: capacity::PATTERN,
+    expected: "a pool's name, or berth:capacity:<tenant>:default:<pool>",
 });
 const RESOURCE_TYPE: Kind = Kind::Text(Text {
     accepts: |text| ResourceType::parse(text).is_some(),
@@ -161,7 +171,15 @@ static LAUNCH_SPECIFICATION: [Field; 6] = [
     optional("memory_gb", integer(0, HARDWARE_MAX), "Memory, GB."),
 ];
 
-static RESERVE: [Field; 14] = [
+/// Of every command that changes a reservation.
+pub const DRY_RUN: Field = Field {
+    name: "dry_run",
+    kind: Kind::Boolean,
+    presence: Presence::Default(Constant::Boolean(false)),
+    about: "Answer what would come of it, and change nothing; any key is ignored.",
+};
+
+static RESERVE: [Field; 15] = [
     optional("pool", POOL, "The pool to reserve from; or instance_type and region."),
     optional("instance_type", LABEL, "With region: names the pool in its place."),
     optional("region", LABEL, "With instance_type: names the pool in its place."),
@@ -179,22 +197,24 @@ static RESERVE: [Field; 14] = [
     optional("price_specification", Kind::Object(&PRICE_OF_NEW), "The offer, and the most that it may cost."),
     optional("hold_seconds", integer(1, HOLD_SECONDS_MAX), "Hold only: confirm it within so many seconds."),
     optional("zone", ZONE, "Only units of this zone of the pool; absent: of any."),
+    DRY_RUN,
     TENANT,
 ];
 
 const RESERVATION_ID: Field = required("reservation_id", Kind::Id, "The reservation.");
 
-static CONFIRM: [Field; 3] =
-    [RESERVATION_ID, optional("quantity", QUANTITY, "Keep only so many units; absent: all."), TENANT];
+static CONFIRM: [Field; 4] =
+    [RESERVATION_ID, optional("quantity", QUANTITY, "Keep only so many units; absent: all."), DRY_RUN, TENANT];
 
-static EXTEND: [Field; 4] = [
+static EXTEND: [Field; 5] = [
     RESERVATION_ID,
     required("end_time", Kind::Instant, "The new end."),
     optional("price_specification", Kind::Object(&PRICE_OF_EXTENSION), "The offer, and the most that it may cost."),
+    DRY_RUN,
     TENANT,
 ];
 
-static TERMINATE: [Field; 5] = [
+static TERMINATE: [Field; 6] = [
     RESERVATION_ID,
     optional(
         "units",
@@ -203,10 +223,40 @@ static TERMINATE: [Field; 5] = [
     ),
     optional("quantity", QUANTITY, "Give back so many units; with reduce_capacity. Absent as units: all of it ends."),
     optional("reduce_capacity", Kind::Boolean, "Must be true with units or quantity, and absent otherwise."),
+    DRY_RUN,
     TENANT,
 ];
 
+static UPDATE: [Field; 7] = [
+    RESERVATION_ID,
+    optional("paused", Kind::Boolean, "Pause it, or resume it."),
+    optional("volumes", list(&LABEL, 0, LAUNCH_ITEMS_MAX), "Ids of volumes, in place of all those before."),
+    optional("name", LABEL, "A name of free choice."),
+    optional("tags", TAGS, "Labels of free choice, in place of all those before."),
+    DRY_RUN,
+    TENANT,
+];
+static CANCEL: [Field; 3] = [RESERVATION_ID, DRY_RUN, TENANT];
+
 static BY_ID: [Field; 2] = [RESERVATION_ID, TENANT];
+
+const AS_OF: Field =
+    optional("as_of", Kind::Instant, "Answer as it stood at this instant; not later than now. Absent: now.");
+
+static BY_ID_AS_OF: [Field; 3] = [RESERVATION_ID, AS_OF, TENANT];
+
+static SCHEDULE: [Field; 6] = [
+    optional("pool", POOL, "The pool; or id."),
+    optional("id", CAPACITY_ID, "The pool's name, or the resource path of the tenant's capacity in it."),
+    integer_or("schedule_history_minutes", integer(0, HISTORY_MINUTES_MAX), 0, "How far back the schedule begins."),
+    optional(
+        "expand",
+        list(&Kind::Choice(&["procurements", "deployments"]), 0, 2),
+        "Accepted and without effect: there are none.",
+    ),
+    AS_OF,
+    TENANT,
+];
 
 static LIST: [Field; 9] = [
     optional("pool", POOL, "Only those of this pool."),
@@ -370,8 +420,16 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::Confirm => &CONFIRM,
         Verb::Extend => &EXTEND,
         Verb::Terminate => &TERMINATE,
-        Verb::Cancel | Verb::Get => &BY_ID,
+        Verb::Update => &UPDATE,
+        Verb::Cancel => &CANCEL,
+        Verb::Get | Verb::History | Verb::Usage => &BY_ID_AS_OF,
+        Verb::Schedule => &SCHEDULE,
         Verb::List => &LIST,
+        Verb::Availability => &look::AVAILABILITY,
+        Verb::Find => &look::FIND,
+        Verb::ExtensionAvailability => &BY_ID,
+        Verb::Quote => &look::QUOTE,
+        Verb::Pools => &look::POOLS,
         Verb::Lock => &LOCK,
         Verb::Unlock => &UNLOCK,
         Verb::Renew => &RENEW,

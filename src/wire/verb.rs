@@ -7,8 +7,17 @@ pub enum Verb {
     Extend,
     Terminate,
     Cancel,
+    Update,
     Get,
     List,
+    Availability,
+    Find,
+    ExtensionAvailability,
+    Quote,
+    Pools,
+    History,
+    Usage,
+    Schedule,
     Lock,
     Unlock,
     Renew,
@@ -23,14 +32,23 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 18] = [
+    pub const ALL: [Verb; 27] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
         Verb::Terminate,
         Verb::Cancel,
+        Verb::Update,
         Verb::Get,
         Verb::List,
+        Verb::Availability,
+        Verb::Find,
+        Verb::ExtensionAvailability,
+        Verb::Quote,
+        Verb::Pools,
+        Verb::History,
+        Verb::Usage,
+        Verb::Schedule,
         Verb::Lock,
         Verb::Unlock,
         Verb::Renew,
@@ -51,8 +69,17 @@ impl Verb {
             Verb::Extend => "extend",
             Verb::Terminate => "terminate",
             Verb::Cancel => "cancel",
+            Verb::Update => "update",
             Verb::Get => "get",
             Verb::List => "list",
+            Verb::Availability => "availability",
+            Verb::Find => "find",
+            Verb::ExtensionAvailability => "extension_availability",
+            Verb::Quote => "quote",
+            Verb::Pools => "pools",
+            Verb::History => "history",
+            Verb::Usage => "usage",
+            Verb::Schedule => "schedule",
             Verb::Lock => "lock",
             Verb::Unlock => "unlock",
             Verb::Renew => "renew",
@@ -80,7 +107,21 @@ impl Verb {
     pub fn is_mutation(self) -> bool {
         !matches!(
             self,
-            Verb::Get | Verb::List | Verb::Check | Verb::Verify | Verb::Receipt | Verb::PoolGet | Verb::PoolList
-        )
+            Verb::Get
+                | Verb::List
+                | Verb::History
+                | Verb::Usage
+                | Verb::Schedule
+                | Verb::Check
+                | Verb::Verify
+                | Verb::Receipt
+                | Verb::PoolGet
+                | Verb::PoolList
+        ) && !self.is_look()
+    }
+
+    /// Is it asked before something is reserved?
+    fn is_look(self) -> bool {
+        matches!(self, Verb::Availability | Verb::Find | Verb::ExtensionAvailability | Verb::Quote | Verb::Pools)
     }
 }

@@ -30,13 +30,23 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 }
 
 /// Carried JSON, written as it is.
-pub struct Carried<'a>(&'a Opaque);
+pub struct Carried<'a>(pub &'a Opaque);
+
+impl<'a> Carried<'a> {
+    pub fn new(json: &'a Opaque) -> Carried<'a> {
+        Carried(json)
+    }
+}
 
 impl Serialize for Carried<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: Option<&RawValue> = serde_json::from_str(self.0.as_str()).ok();
         raw.serialize(serializer)
     }
+}
+
+pub fn carried(opaque: &Opaque) -> Carried<'_> {
+    Carried(opaque)
 }
 
 /// A launch specification without what is not for every reader of events.
@@ -62,12 +72,12 @@ struct Intervals<'a>(&'a [Interval]);
 
 impl Serialize for Intervals<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|interval| IntervalView {
-            start_time: Utc(interval.start),
-            end_time: Utc(interval.end),
-            quantity: interval.quantity,
-        }))
+        serializer.collect_seq(self.0.iter().map(interval))
     }
+}
+
+pub fn interval(interval: &Interval) -> IntervalView {
+    IntervalView { start_time: Utc(interval.start), end_time: Utc(interval.end), quantity: interval.quantity }
 }
 
 /// A unit's id.
@@ -89,7 +99,8 @@ impl Serialize for UnitsOf<'_> {
 
 #[derive(Serialize)]
 pub struct ReservationView<'a, L: Serialize> {
-    reservation_id: Shown<HoldId>,
+    /// `null` where only a dry run made it: nobody can use the id.
+    reservation_id: Option<Shown<HoldId>>,
     tenant: &'a str,
     kind: &'static str,
     name: Option<&'a str>,
@@ -137,7 +148,7 @@ fn reservation_with<'a, L: Serialize>(
     launch_specification: fn(&'a Opaque) -> L,
 ) -> ReservationView<'a, L> {
     ReservationView {
-        reservation_id: Shown(hold.id),
+        reservation_id: (hold.version > 0).then_some(Shown(hold.id)),
         tenant: hold.tenant.as_str(),
         kind: hold.kind().name(),
         name: reservation.name.as_ref().map(|name| name.as_str()),
@@ -221,7 +232,7 @@ enum CapacityView {
 }
 
 #[derive(Serialize)]
-struct OfferView<'a> {
+pub struct OfferView<'a> {
     key: &'a str,
     display_name: &'a str,
     unit_price_cents: i64,
@@ -316,7 +327,7 @@ fn step(step: &CapacityStep) -> StepView {
     StepView { effective_at: Utc(step.effective_at), quantity: step.quantity }
 }
 
-fn offer(offer: &Offer) -> OfferView<'_> {
+pub fn offer(offer: &Offer) -> OfferView<'_> {
     OfferView {
         key: offer.key.as_str(),
         display_name: offer.display_name.as_str(),

@@ -35,6 +35,8 @@ pub struct Decided {
     /// One for each command, in their order.
     pub replies: Vec<Reply>,
     pub due: Vec<DuePage>,
+    /// A key of the batch had been answered before.
+    pub has_replays: bool,
 }
 
 /// What is left of a batch once it is committed.
@@ -52,6 +54,14 @@ pub struct Reply {
     pub answer: Answer,
     /// There is a receipt for it, from now on or from before.
     pub is_stored: bool,
+    /// Nothing was decided yet: it is decided again, with the lanes of the siblings.
+    is_put_off: bool,
+}
+
+impl Reply {
+    pub fn is_put_off(&self) -> bool {
+        self.is_put_off
+    }
 }
 
 /// Carries out what is due and decides the commands, in their order.
@@ -89,13 +99,15 @@ pub fn decide_batch(commands: &[Box<Waiting>], loaded: Loaded) -> Decided {
         receipts,
         replies,
         due: loaded.due,
+        has_replays: !loaded.receipts.is_empty(),
     }
 }
 
 fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>) -> Reply {
     let outcome = decide(state, &waiting.request);
     let encoded = reply::outcome(&outcome);
-    let is_stored = is_decided(&outcome) && waiting.receipt.is_some();
+    let is_put_off = is_put_off(waiting, &outcome);
+    let is_stored = is_decided(&outcome) && waiting.receipt.is_some() && !is_put_off;
     if let (true, Some(id)) = (is_stored, waiting.receipt) {
         receipts.push(Receipt {
             id,
@@ -107,7 +119,14 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>)
         });
     }
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
-    Reply { answer, is_stored }
+    Reply { answer, is_stored, is_put_off }
+}
+
+/// Is it refused for want of capacity before its siblings were looked at?
+fn is_put_off(waiting: &Waiting, outcome: &Outcome) -> bool {
+    let siblings = &waiting.request.siblings;
+    let is_full = matches!(outcome, Err(Refusal::InsufficientCapacity { .. }));
+    is_full && !siblings.are_locked && !siblings.pools.is_empty()
 }
 
 fn is_decided(outcome: &Outcome) -> bool {
@@ -131,7 +150,7 @@ fn replay(waiting: &Waiting, receipt: &Receipt) -> Reply {
             Answer { encoded, is_replay: false, trace }
         }
     };
-    Reply { answer, is_stored: true }
+    Reply { answer, is_stored: true, is_put_off: false }
 }
 
 /// The reply that a receipt keeps.

@@ -45,6 +45,12 @@ impl Dispatcher {
         self.enqueue(waiting);
     }
 
+    /// Has a command decided once more that its decider put off, now with the lanes of its siblings. It keeps its key.
+    pub fn put_off(&self, mut waiting: Box<Waiting>) {
+        waiting.request.siblings.are_locked = true;
+        self.enqueue(waiting);
+    }
+
     pub fn tick(&self, lane: Lane) {
         self.send(self.queue_of(LaneSet::from_iter([lane])), Work::Tick(lane));
     }

@@ -13,7 +13,7 @@ use super::dispatch::Dispatcher;
 use super::reader::Queries;
 use super::waiting::Waiting;
 use crate::clock;
-use crate::domain::command::{Command, Request, Trace};
+use crate::domain::command::{Request, Siblings, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
@@ -69,7 +69,7 @@ impl Intake {
             Ok(decoded) => decoded,
             Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal, headers.trace()).await,
         };
-        let Decoded { key, actor, not_after, trace, call } = decoded;
+        let Decoded { key, actor, not_after, trace, is_dry_run, call } = decoded;
         let (span, trace) = telemetry::request_span(trace.as_ref(), verb);
         match call {
             Call::Query(query) => {
@@ -84,30 +84,31 @@ impl Intake {
                 });
             }
             Call::Command(command, canonical) => {
-                if self.backlog.load(Ordering::Relaxed) > self.backlog_max {
+                if verb.is_mutation() && self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let receipt = key.or(arrival.own_key).map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
-                let request =
-                    Request { tenant: arrival.tenant, actor, not_after, trace, entropy: clock::entropy(), command };
+                let key = key.or(arrival.own_key).filter(|_| verb.is_mutation() && !is_dry_run);
+                let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
+                let (tenant, entropy) = (arrival.tenant, clock::entropy());
+                let siblings = Siblings::default();
+                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }
         }
     }
 
-    /// A reservation by kind needs a look at the pools before its lane is known.
-    async fn hand_on(&self, waiting: Box<Waiting>) {
-        match &waiting.request.command {
-            Command::Reserve(reserve) if reserve.pool.is_none() => (),
-            _ => return self.dispatcher.command(waiting),
+    /// What asks by kind needs a look at the pools before its lane is known.
+    async fn hand_on(&self, mut waiting: Box<Waiting>) {
+        if waiting.request.command.wanted_kind().is_none() {
+            return self.dispatcher.command(waiting);
         }
         let intake = self.clone();
         tokio::spawn(async move { intake.look_up_pool(waiting).await });
     }
 
     async fn look_up_pool(&self, mut waiting: Box<Waiting>) {
-        match self.queries.find_pool(&mut waiting.request.command).await {
+        match self.queries.find_pool(&mut waiting.request).await {
             Ok(()) => self.dispatcher.command(waiting),
             Err(refusal) => {
                 let Waiting { verb, arrived, answerer, permit, request, .. } = *waiting;

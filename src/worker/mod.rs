@@ -1,11 +1,13 @@
 //! Requests in from NATS, batches through `store` and `domain`, replies out.
 
 mod answer;
+mod batch;
 mod connect;
 mod decided;
 mod dispatch;
 mod intake;
 mod lanes;
+mod past;
 mod pipeline;
 mod reader;
 mod run;

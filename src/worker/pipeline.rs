@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::answer::Answer;
+use super::batch::{Batch, Lookup};
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::{Dispatcher, Work};
 use super::lanes::{Lanes, Locked};
-use super::waiting::{Waiting, puts_alone};
+use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
-use crate::domain::event::Event;
 use crate::domain::id::{Lane, LaneSet};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::state::Changes;
@@ -75,36 +75,7 @@ pub struct Decider {
     carry: VecDeque<Work>,
     /// Lanes in which more is due than the batch could carry out.
     behind: LaneSet,
-}
-
-/// The commands and ticks that are decided together.
-#[derive(Debug, Default)]
-struct Batch {
-    commands: Vec<Box<Waiting>>,
-    ticks: LaneSet,
-    collisions: u32,
-}
-
-impl Batch {
-    /// Each `pool_put` by itself; the last of them first.
-    fn with_puts_alone(self) -> Vec<Batch> {
-        if self.commands.iter().all(|waiting| waiting.put().is_none()) {
-            return vec![self];
-        }
-        let ticks = Batch { ticks: self.ticks, ..Batch::default() };
-        let groups = puts_alone(self.commands).into_iter();
-        let last_first = groups.map(|commands| Batch { commands, ..Batch::default() }).rev();
-        last_first.chain((!ticks.ticks.is_empty()).then_some(ticks)).collect()
-    }
-
-    /// What is due, and the commands in two halves; of a single one, itself.
-    fn parts(mut self) -> Vec<Batch> {
-        let ticks = Batch { ticks: std::mem::take(&mut self.ticks), ..Batch::default() };
-        let half = self.commands.len().div_ceil(2);
-        let second = Batch { commands: self.commands.split_off(half), ..Batch::default() };
-        let parts = [ticks, self, second].into_iter();
-        parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
-    }
+    lookup: Lookup,
 }
 
 /// What became of an attempt.
@@ -117,7 +88,14 @@ enum Attempt {
 
 impl Decider {
     pub fn new(shared: Shared, queue: mpsc::Receiver<Work>) -> Decider {
-        Decider { shared, queue, session: None, carry: VecDeque::new(), behind: LaneSet::default() }
+        Decider {
+            shared,
+            queue,
+            session: None,
+            carry: VecDeque::new(),
+            behind: LaneSet::default(),
+            lookup: Lookup::default(),
+        }
     }
 
     /// Until `stop`; a batch that has begun is carried out.
@@ -172,7 +150,12 @@ impl Decider {
         let began = Instant::now();
         let ticks = batch.ticks;
         let mut batches = batch.with_puts_alone();
+        let mut is_given_up = false;
         while let Some(batch) = batches.pop() {
+            if is_given_up {
+                self.give_up(batch.commands, &Refusal::Unavailable); // a part of what has been tried long enough
+                continue;
+            }
             match self.attempt(batch).await {
                 Attempt::Done => (),
                 Attempt::Again(batch) => batches.push(batch),
@@ -184,8 +167,9 @@ impl Decider {
                 }
                 Attempt::Undecided(batch, error) => {
                     tracing::error!(error = full(&error), "a batch is given up");
-                    self.look_whether_up().await;
                     self.give_up(batch.commands, &Refusal::Unavailable);
+                    self.look_whether_up().await;
+                    is_given_up = true;
                 }
             }
         }
@@ -193,7 +177,8 @@ impl Decider {
         ticks.iter().for_each(|lane| self.shared.alarm.ticked(lane, behind.contains(lane)));
     }
 
-    async fn attempt(&mut self, batch: Batch) -> Attempt {
+    async fn attempt(&mut self, mut batch: Batch) -> Attempt {
+        batch.looks_up |= self.lookup.pays();
         let lanes = batch.commands.iter().fold(batch.ticks, |lanes, waiting| lanes.union(waiting.request.lanes()));
         let mut locked = self.shared.lanes.lock(lanes).await;
         let wants = wants(&batch, lanes, &locked, self.shared.batch_max);
@@ -204,6 +189,10 @@ impl Decider {
             Err(error) => return self.lost(batch, locked, error),
         };
         let decided = decide_batch(&batch.commands, loaded);
+        self.lookup.saw(&batch, &decided);
+        if !batch.looks_up && batch.has_answer_without_receipt(&decided) {
+            return self.look_up(batch, locked, decided).await;
+        }
         if decided.is_empty() {
             return self.read_only(batch, locked, decided).await;
         }
@@ -234,6 +223,14 @@ impl Decider {
         session.open(id, wants, cached).await
     }
 
+    /// An answer that leaves no receipt may contradict one that is stored: the batch is decided again, with a look.
+    async fn look_up(&mut self, mut batch: Batch, mut locked: Locked, decided: Decided) -> Attempt {
+        self.roll_back().await;
+        put_back(&mut locked, decided.rolled_back().0);
+        batch.looks_up = true;
+        Attempt::Again(batch)
+    }
+
     /// Nothing was changed and no receipt is due: the answers may leave at once.
     async fn read_only(&mut self, batch: Batch, mut locked: Locked, decided: Decided) -> Attempt {
         // The time of a batch that writes nothing is forgotten, so nothing may be marked as searched up to it.
@@ -253,7 +250,7 @@ impl Decider {
         let Committed { lanes, replies, changes, payloads } = decided.committed(id.0);
         put_back(&mut locked, lanes);
         self.set_marks(&mut locked, marks);
-        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| entry(event, payload)));
+        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| Entry::of(event, payload)));
         drop(locked); // only now: the next batch of these lanes has later events
         self.announce(&changes);
         self.answer(batch.commands, replies);
@@ -272,12 +269,19 @@ impl Decider {
             CommitError::ReceiptTaken if batch.collisions < COLLISIONS_MAX => {
                 put_back(&mut locked, decided.rolled_back().0);
                 batch.collisions += 1;
+                batch.looks_up = true;
+                self.lookup.was_missed();
                 Attempt::Again(batch)
             }
             CommitError::ReceiptTaken => {
                 put_back(&mut locked, decided.rolled_back().0);
                 self.give_up(batch.commands, &Refusal::Overloaded { retry_after_ms: 100 });
                 Attempt::Done
+            }
+            CommitError::Refused(_) if !batch.looks_up => {
+                put_back(&mut locked, decided.rolled_back().0);
+                batch.looks_up = true; // what Postgres refuses may have been answered before
+                Attempt::Again(batch)
             }
             CommitError::Refused(error) => {
                 put_back(&mut locked, decided.rolled_back().0);
@@ -367,14 +371,17 @@ impl Decider {
 
     /// Lets the answers go, beside the next batch.
     fn answer(&self, commands: Vec<Box<Waiting>>, replies: Vec<Reply>) {
-        for (waiting, reply) in commands.iter().zip(&replies) {
+        let (put_off, decided): (Vec<_>, Vec<_>) =
+            commands.into_iter().zip(replies).partition(|(_, reply)| reply.is_put_off());
+        put_off.into_iter().for_each(|(waiting, _)| self.shared.dispatcher.put_off(waiting));
+        for (waiting, reply) in &decided {
             if let Some(receipt) = waiting.receipt {
                 self.shared.dispatcher.decided(receipt, reply.is_stored);
             }
         }
         let metrics = self.shared.metrics.clone();
         let (durable, direct): (Vec<_>, Vec<_>) =
-            commands.into_iter().zip(replies).partition(|(waiting, _)| waiting.answerer.is_durable());
+            decided.into_iter().partition(|(waiting, _)| waiting.answerer.is_durable());
         tokio::spawn(async move {
             for (waiting, reply) in direct {
                 send(waiting, reply, &metrics).await;
@@ -432,7 +439,7 @@ fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wa
         lanes,
         holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
         locks: batch.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
-        receipts: batch.commands.iter().filter_map(|waiting| waiting.receipt).collect(),
+        receipts: batch.receipts().filter(|_| batch.looks_up).collect(),
         due: locked
             .iter()
             .filter(|(lane, _)| batch.ticks.contains(*lane))
@@ -460,22 +467,6 @@ fn last_id() -> crate::domain::id::HoldId {
 fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, crate::store::lane::CachedLane>) {
     for (lane, slot) in locked {
         slot.cached = lanes.remove(lane);
-    }
-}
-
-/// An event as it stands in the journal.
-fn entry(event: &Event, payload: Vec<u8>) -> Entry {
-    let hold = &event.hold;
-    Entry {
-        lane: event.lane,
-        seq: event.seq,
-        event_id: hold.id.event_id(hold.version),
-        tenant: hold.tenant.clone(),
-        kind: hold.kind(),
-        label: hold.subject_label().to_owned(),
-        event_type: event.event_type,
-        at: event.at,
-        payload,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads: no lane is locked, nothing is written. What is due is applied to what was read before it is shown.
 
-use crate::domain::command::{Check, Command, InstanceKind, List, Page, Query, SortBy};
+use crate::domain::command::{Check, InstanceKind, List, Page, Query, Request, SortBy};
 use crate::domain::hold::{Hold, Kind};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
@@ -28,11 +28,16 @@ impl Queries {
         let answer = match (tenant, query) {
             (Some(tenant), Query::Receipt(key)) => return self.receipt(tenant, &key).await,
             (Some(tenant), Query::Get(id)) => self.get(tenant, id).await,
+            (Some(tenant), Query::GetPast(id, at)) => self.get_past(tenant, id, at).await,
+            (Some(tenant), Query::History(id, as_of)) => self.history(tenant, id, as_of).await,
+            (Some(tenant), Query::Usage(id, as_of)) => self.usage(tenant, id, as_of).await,
+            (Some(tenant), Query::Schedule(of)) => self.schedule(tenant, of).await,
             (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
             (Some(tenant), Query::Check(check)) => self.check(tenant, check).await,
             (Some(tenant), Query::Verify { resource, fencing_token }) => {
                 self.verify(tenant, resource, fencing_token).await
             }
+            (Some(_), Query::Pools(page)) => self.open_pools(page).await,
             (_, Query::PoolGet(name)) => self.pool(&name).await,
             (_, Query::PoolList(page)) => self.pools(page).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
@@ -119,18 +124,21 @@ impl Queries {
         Ok(Ok(self.cut_to_fit(&pools, has_more, reply::pools)))
     }
 
-    /// Fills in the pool of a reservation by kind. Where none is found the command is decided all the same: its key may
-    /// have an answer.
-    pub async fn find_pool(&self, command: &mut Command) -> Result<(), Refusal> {
-        if let Command::Reserve(reserve) = command
-            && let Some(kind) = &reserve.wanted_kind
-        {
-            reserve.pool = self.pool_of_kind(kind).await?;
+    async fn open_pools(&self, page: Page) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (pools, has_more) = self.reader.open_pools(&page).await?;
+        Ok(Ok(self.cut_to_fit(&pools, has_more, reply::open_pools)))
+    }
+
+    /// Fills in the pool of what was asked for by kind, and its siblings. Where none is found the command is decided all
+    /// the same: its key may have an answer.
+    pub async fn find_pool(&self, request: &mut Request) -> Result<(), Refusal> {
+        if let Some((kind, pool)) = request.command.wanted_kind() {
+            (*pool, request.siblings.pools) = self.pool_of_kind(kind).await?;
         }
         Ok(())
     }
 
-    async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<Option<PoolName>, Refusal> {
+    async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), Refusal> {
         self.reader.pool_of_kind(kind).await.map_err(|error| {
             tracing::warn!(%error, cause = %error.source, "could not look up a pool");
             self.refusal_of(&error)

@@ -84,6 +84,7 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     let reads = Database::connect(&config.database_url, config.readers).await?;
     let database = Database::connect(&config.database_url, BACKGROUND_CONNECTIONS_MAX).await?;
     database.check().await?;
+    database.claim(subjects.root()).await?;
     let metrics = Metrics::new();
     let connections = Connections::open(&config, &metrics).await?;
     streams::prepare(&connections.events, &subjects).await?;
@@ -286,8 +287,8 @@ fn decide(decider: Decider, stop: &CancellationToken, failed: &CancellationToken
 /// Removes what has been kept long enough, a little at a time.
 async fn sweep(database: Database, config: WorkerConfig, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        match database.sweep(config.receipts_kept, config.journal_kept, SWEEP_ROWS_MAX).await {
-            Ok(swept) if swept.receipts.max(swept.batches).max(swept.journal) > 0 => continue,
+        match database.sweep(config.receipts_kept, config.journal_kept, config.history_kept, SWEEP_ROWS_MAX).await {
+            Ok(swept) if swept.receipts.max(swept.batches).max(swept.journal).max(swept.history) > 0 => continue,
             Ok(_) => (),
             Err(error) => tracing::warn!(%error, cause = %error.source, "could not remove what is old"),
         }

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::answer::Answerer;
 use crate::domain::command::{Command, PoolPut, Request};
 use crate::domain::id::ReceiptId;
+use crate::domain::look::{Availability, Look, Mode};
 use crate::wire::request::Canonical;
 use crate::wire::verb::Verb;
 
@@ -52,6 +53,8 @@ impl Waiting {
             Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) => UNKNOWN_ROWS,
             Command::Several(commands) => commands.len(),
             Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
+            Command::Look(Look::Find(find)) => UNKNOWN_ROWS * find.targets.len(),
+            Command::Look(Look::Availability(Availability { mode: Mode::Slots { .. }, .. })) => UNKNOWN_ROWS,
             _ => 0,
         }
     }

@@ -5,12 +5,16 @@
 mod bad_input;
 mod checker;
 mod crashes;
+mod dry_run;
 mod harness;
 mod idempotency;
 mod lifecycle;
 mod limits;
 mod locks;
+mod looks;
 mod observe;
+mod offers;
+mod past;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;
@@ -18,4 +22,5 @@ mod service;
 mod start;
 mod submit;
 mod tap;
+mod update;
 mod zones;

@@ -56,7 +56,7 @@ async fn workers_are_found_by_ping_info_and_stats_with_their_verbs_and_queue_gro
                     (text("name"), (text("subject"), text("queue_group")))
                 })
                 .collect();
-            assert_eq!(endpoints.len(), 18, "{answer}");
+            assert_eq!(endpoints.len(), berth::wire::verb::Verb::ALL.len(), "{answer}");
             assert_eq!(endpoints["reserve"], (&*format!("{root}.v1.*.reserve"), &**root));
             assert_eq!(endpoints["pool_put"], (&*format!("{root}.admin.v1.pool_put"), &**root));
         }

@@ -211,3 +211,35 @@ async fn two_workers_share_the_queue_and_each_command_has_one_result() {
         assert!(done > 0.0, "one of them did all of it");
     }
 }
+
+/// A read makes no sense here, but is answered; nothing is stored for it, not under its own key either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submitted_look_is_answered_and_nothing_is_stored() {
+    let berth = berth_with_pool().await;
+    let mut results = Results::of(&berth).await;
+    submit(&berth, "acme.quote", None, &reserve(1)).await.unwrap();
+    let (subject, _, reply) = results.next().await;
+    assert_eq!(subject, "result.v1.acme.quote");
+    assert_eq!(reply.ok()["offers"][0]["total_price"], 0);
+    until_empty(&berth).await;
+    let receipts: i64 = sqlx::query_scalar("select count(*) from receipt").fetch_one(&berth.sql().await).await.unwrap();
+    assert_eq!(receipts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submitted_dry_run_has_a_result_and_no_receipt() {
+    let berth = berth_with_pool().await;
+    let mut results = Results::of(&berth).await;
+    let dry = reserve(4).replacen('{', r#"{"dry_run":true,"#, 1);
+    for _ in 0..2 {
+        submit(&berth, "acme.reserve", Some("order-1"), &dry).await.unwrap();
+        let (_, key, result) = results.next().await;
+        assert_eq!((key.as_str(), result.is_replay()), ("order-1", false));
+        assert_eq!(result.ok()["dry_run"], true);
+    }
+    berth.ask("receipt", json!({"idempotency_key": "order-1"})).await.refused("not_found");
+    submit(&berth, "acme.reserve", Some("order-1"), &reserve(4)).await.unwrap();
+    assert_eq!(results.next().await.2.ok()["version"], 1);
+    assert_eq!(holds(&berth).await, 1);
+    until_empty(&berth).await;
+}

@@ -1,6 +1,8 @@
 //! The dumbest right answer: for each reservation, its units in each minute. Knows nothing of intervals, deltas or
 //! trees.
 
+mod course;
+
 use std::collections::BTreeMap;
 
 use berth::domain::booked::{VictimOrder, Withdrawn};
@@ -13,6 +15,7 @@ use berth::domain::state::Changes;
 use berth::domain::window::{Instant, Interval};
 
 use crate::ops::{minute, pool_name, second, zone_name};
+use course::Course;
 
 /// Longer than anything that is asked for.
 const LENGTH: usize = 400;
@@ -41,6 +44,7 @@ pub struct Minutes {
     versions: BTreeMap<HoldId, u32>,
     seqs: BTreeMap<Lane, i64>,
     fences: BTreeMap<LockName, i64>,
+    course: Course,
 }
 
 /// The number of the minute in which an instant lies.
@@ -52,11 +56,11 @@ impl Minutes {
     pub fn new() -> Minutes {
         let capacity: BTreeMap<PoolName, u32> = [(pool_name(0), 8), (pool_name(1), 8)].into();
         let of_zone = capacity.clone();
-        let (booked, versions, seqs, fences) = Default::default();
-        Minutes { capacity, of_zone, booked, versions, seqs, fences }
+        let (booked, versions, seqs, fences, course) = Default::default();
+        Minutes { capacity, of_zone, booked, versions, seqs, fences, course }
     }
 
-    /// Versions and sequence numbers have no gaps.
+    /// Versions and sequence numbers have no gaps; pauses are credited and ends announced as they should.
     pub fn record(&mut self, changes: &Changes) {
         for event in &changes.events {
             let version = self.versions.entry(event.hold.id).or_default();
@@ -65,6 +69,12 @@ impl Minutes {
             let seq = self.seqs.entry(event.lane).or_default();
             *seq += 1;
             assert_eq!(event.seq, *seq, "{event:?}");
+            let booked = self.booked.get(&event.hold.id);
+            let units_at = |second: i64| {
+                let in_minute = |it: &Booked| it.units[usize::try_from(second / 60).unwrap()].min(it.kept);
+                booked.map_or(0, in_minute)
+            };
+            self.course.record(event, units_at);
         }
         for hold in changes.inserted.iter().chain(&changes.updated) {
             assert_eq!(self.versions[&hold.id], hold.version, "written with its last state");
@@ -123,7 +133,7 @@ impl Minutes {
     pub fn check(&mut self, command: &Command, made: Option<&HoldId>, outcome: &Outcome, now: i64) {
         match (command, outcome) {
             (Command::Reserve(reserve), outcome) => self.check_reserve(reserve, *made.unwrap(), outcome, now),
-            (Command::Extend(extend), Err(Refusal::InsufficientCapacity { intervals })) => {
+            (Command::Extend(extend), Err(Refusal::InsufficientCapacity { intervals, .. })) => {
                 let missing = intervals[0];
                 assert_eq!((missing.end, intervals.len()), (extend.end_time, 1));
                 let booked = &self.booked[&extend.id];
@@ -142,7 +152,7 @@ impl Minutes {
             (Command::Terminate(terminate), Ok(Answer::Terminated(done))) => {
                 let count = u32::try_from(done.terminated_units.len()).unwrap();
                 match &terminate.part {
-                    Part::Quantity(quantity) if done.hold.status == Status::Active => assert_eq!(count, *quantity),
+                    Part::Quantity(quantity) if !done.hold.status.is_terminal() => assert_eq!(count, *quantity),
                     _ => {}
                 }
                 let count = if done.hold.status == Status::Ended && count > 0 { u32::MAX } else { count };
@@ -154,6 +164,18 @@ impl Minutes {
             }
             (Command::ReservationTerminate(it), Ok(Answer::Terminated(done))) => self.end(it.id, done.hold.status, now),
             (Command::PoolPut(put), outcome) => self.check_put(put, outcome, now),
+            (Command::Update(update), Ok(Answer::Reservation(hold))) => {
+                let is_paused = hold.status == Status::Paused;
+                assert_eq!(is_paused, update.paused.unwrap_or(is_paused));
+                let reservation = hold.reservation().unwrap();
+                assert_eq!(reservation.name, update.name.clone().or(reservation.name.clone()));
+            }
+            (Command::Update(update), Err(Refusal::InvalidState { status, .. })) => {
+                assert!(status.is_terminal() || update.paused == Some(true) && *status != Status::Active);
+            }
+            (Command::Update(_), Err(refusal)) => {
+                assert!(matches!(refusal, Refusal::NotFound | Refusal::HoldExpired), "{refusal:?}");
+            }
             (Command::Lock(_), Ok(Answer::Lock(answer))) if answer.status == LockStatus::Acquired => {
                 let claim = answer.claim.as_ref().unwrap();
                 let fence = claim.lock().unwrap().fencing_token;
@@ -174,7 +196,8 @@ impl Minutes {
         };
         let missing: Vec<Shortfall> = reserve.intervals.iter().filter_map(missing).collect();
         if !missing.is_empty() {
-            assert_eq!(*outcome, Err(Refusal::InsufficientCapacity { intervals: missing }));
+            let Err(Refusal::InsufficientCapacity { intervals, .. }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(*intervals, missing);
             return;
         }
         assert!(outcome.is_ok(), "{outcome:?}");

@@ -4,7 +4,7 @@
 use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
     Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, ReservationTerminate, Reserve,
-    TakeLock, Terminate, UnitId, Unlock,
+    TakeLock, Terminate, UnitId, Unlock, Update,
 };
 use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use berth::domain::resource::{Capacity, Offer, Policy, Zones};
@@ -22,6 +22,14 @@ pub fn second(number: i64) -> Instant {
 
 pub fn minute(number: i64) -> Instant {
     second(60 * number)
+}
+
+/// Cents per unit-hour that is paused.
+pub const PAUSE_PRICE: i64 = 4_321;
+
+/// One of the pools announces ends, the other does not.
+pub fn ending_soon_seconds(pool: &PoolName) -> u32 {
+    if *pool == pool_name(0) { 330 } else { 0 }
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +56,11 @@ pub enum Op {
     },
     Cancel {
         which: usize,
+    },
+    Update {
+        which: usize,
+        paused: Option<bool>,
+        name: Option<u8>,
     },
     Lock {
         name: u8,
@@ -98,6 +111,9 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
         2 => (which.clone(), part).prop_map(|(which, part)| Op::Terminate { which, part }),
         1 => which.clone().prop_map(|which| Op::Cancel { which }),
+        2 => (which.clone(), prop::option::of(any::<bool>()), prop::option::of(0u8..3)).prop_map(
+            |(which, paused, name)| Op::Update { which, paused, name }
+        ),
         2 => (0u8..3, 0u8..3, prop::option::of(1u32..900)).prop_map(
             |(name, by, ttl_seconds)| Op::Lock { name, by, ttl_seconds }
         ),
@@ -108,6 +124,29 @@ pub fn op() -> impl Strategy<Value = Op> {
         ),
         1 => (0usize..6).prop_map(|which| Op::ReservationTerminate { which }),
     ]
+}
+
+/// What befalls a few reservations that run: they are paused, given back in part, extended, and their ends come near.
+fn running_op() -> impl Strategy<Value = Op> {
+    let which = 0usize..2;
+    let reserve = (0u8..2, prop::collection::vec((0i64..2, 4i64..12, 2u32..6), 1..3), prop::option::of(0u8..2));
+    prop_oneof![
+        1 => reserve.prop_map(
+            |(pool, parts, zone)| Op::Reserve { pool, starts_in: 0, parts, hold_seconds: None, zone }
+        ),
+        4 => (which.clone(), any::<bool>()).prop_map(
+            |(which, paused)| Op::Update { which, paused: Some(paused), name: None }
+        ),
+        2 => which.clone().prop_map(|which| Op::Terminate { which, part: WhichPart::Quantity(1) }),
+        2 => (which, 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+    ]
+}
+
+/// Operations, each some seconds after the one before, and whether the clock comes by before it.
+pub fn steps() -> impl Strategy<Value = Vec<(i64, bool, Op)>> {
+    let anything = prop::collection::vec((0i64..240, any::<bool>(), op()), 1..40);
+    let running = prop::collection::vec((0i64..90, any::<bool>(), running_op()), 1..40);
+    prop_oneof![3 => anything, 2 => running]
 }
 
 pub fn pool_name(number: u8) -> PoolName {
@@ -176,6 +215,10 @@ impl Numbering {
                 Command::Terminate(Terminate { id: id(which), part })
             }
             Op::Cancel { which } => Command::Cancel(Cancel { id: id(which) }),
+            Op::Update { which, paused, name } => {
+                let name = name.and_then(|name| Label::parse(&format!("name-{name}")));
+                Command::Update(Update { id: id(which), paused, volumes: None, name, tags: None })
+            }
             Op::Lock { name, by, ttl_seconds } => Command::Lock(TakeLock {
                 requester: requester(by),
                 resource: resource(name),
@@ -235,15 +278,16 @@ fn pool_put(pool: u8, capacity: u32, of_zone: u32) -> PoolPut {
         display_name: Label::parse("Standard").unwrap(),
         unit_price_cents: 77,
         return_buyback_price_cents: 33,
-        pause_buyback_price_cents: 0,
+        pause_buyback_price_cents: PAUSE_PRICE,
         option_premium_cents: 0,
     };
+    let name = pool_name(pool);
     PoolPut {
-        pool: pool_name(pool),
+        pool: name.clone(),
         capacity: Capacity::Constant(capacity),
         instance_type: None,
         region: None,
-        policy: Policy { grain_seconds: 60, ..Policy::default() },
+        policy: Policy { grain_seconds: 60, ending_soon_seconds: ending_soon_seconds(&name), ..Policy::default() },
         offers: vec![standard],
         instance_spec: None,
         tags: None,

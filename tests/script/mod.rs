@@ -1,14 +1,16 @@
 //! One line of a table: read, carried out, and what came of it in words.
 
+mod look;
 mod parse;
 mod show;
 
 use std::collections::BTreeMap;
 
-use berth::domain::command::{Command, Request};
+use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::hold::{Claim, Hold};
 use berth::domain::id::{Actor, HoldId, Lane};
-use berth::domain::outcome::{Answer, Outcome};
+use berth::domain::look::Look;
+use berth::domain::outcome::{Answer, Outcome, Refusal};
 use berth::domain::state::Changes;
 use berth::domain::tick::as_of;
 use berth::domain::window::Instant;
@@ -59,6 +61,7 @@ impl Story {
                 let hold = as_of(self.world.holds[&self.id(words.subject())].clone(), self.now);
                 return (Some(Shown::fact(show::hold(&hold))), Vec::new());
             }
+            "instead" => return (Some(self.instead(line.trim_start_matches("instead "))), Vec::new()),
             _ => return self.command(line, &words),
         }
         (None, Vec::new())
@@ -70,10 +73,33 @@ impl Story {
         let mut request = request(words.option("tenant").unwrap_or("acme"), self.count, command);
         request.actor = words.option("actor").and_then(Actor::parse);
         request.not_after = words.option("not_after").map(parse::instant);
+        request.is_dry_run = words.has("dry");
         let (outcomes, changes) = self.world.batch(std::slice::from_ref(&request));
         self.name_holds(line, &request, &outcomes[0]);
         let names = |id: HoldId| self.name_of(id).to_owned();
         (Some(show::outcome(&outcomes[0], &names)), self.events(&changes))
+    }
+
+    /// What the refusal of a command would offer in its place. Every offer has to be granted as it is.
+    fn instead(&mut self, line: &str) -> Shown {
+        let words = Words::read(line);
+        let tenant = words.option("tenant").unwrap_or("acme");
+        let mut asked = request(tenant, self.count + 1, self.read(line, &words));
+        let siblings = words.option("siblings").map(|names| names.split(',').map(parse::name).collect());
+        asked.siblings = Siblings { pools: siblings.unwrap_or_default(), are_locked: true };
+        let outcome = self.dry_run(asked);
+        let Err(Refusal::InsufficientCapacity { instead, .. }) = outcome else {
+            return show::outcome(&outcome, &|id| self.name_of(id).to_owned());
+        };
+        for offer in &instead.offers {
+            let granted = self.dry_run(request(tenant, self.count + 1, Command::Reserve(offer.request.clone())));
+            assert!(granted.is_ok(), "{line}: {} is refused: {granted:?}", offer.reason.name());
+        }
+        Shown { text: show::instead(&instead), is_refusal: true }
+    }
+
+    fn dry_run(&mut self, request: Request) -> Outcome {
+        self.world.batch(&[Request { is_dry_run: true, ..request }]).0.remove(0)
     }
 
     fn read(&self, line: &str, words: &Words) -> Command {
@@ -84,7 +110,9 @@ impl Story {
             }
             "unlock" | "renew" => words.lock_command(self.token(words)),
             verb => match verb {
-                "confirm" | "extend" | "terminate" | "cancel" | "reservation_terminate" => {
+                "latest" | "slots" | "fits" | "find" | "quote" => Command::Look(words.look()),
+                "extension" => Command::Look(Look::Extension(self.id(words.subject()))),
+                "confirm" | "extend" | "terminate" | "cancel" | "update" | "reservation_terminate" => {
                     words.change(self.id(words.subject()), |n| self.id(n))
                 }
                 _ => words.new_thing(),

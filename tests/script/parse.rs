@@ -3,12 +3,13 @@
 use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
     Cancel, Command, Confirm, Extend, InstanceKind, LockRelease, Part, PoolPut, PriceLimit, Renew,
-    ReservationTerminate, Reserve, TakeLock, Terminate, UnitId, Unlock,
+    ReservationTerminate, Reserve, TakeLock, Terminate, UnitId, Unlock, Update, Volumes,
 };
 use berth::domain::hold::Opaque;
 use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
+use berth::wire::launch::with_volumes;
 use uuid::Uuid;
 
 const DAY: i64 = 86_400_000_000;
@@ -17,7 +18,7 @@ const FIRST_DAY: i64 = 20_458 * DAY;
 
 pub struct Words {
     pub verb: String,
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 impl Words {
@@ -34,7 +35,11 @@ impl Words {
         self.words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub fn has(&self, flag: &str) -> bool {
+        self.words.iter().any(|word| word == flag)
+    }
+
+    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.option(key).map(|text| number(text))
     }
 
@@ -48,7 +53,7 @@ impl Words {
     }
 
     /// `13:00..14:00 x4` or `13:00..14:00`, in the order in which they stand.
-    fn intervals(&self) -> Vec<Interval> {
+    pub fn intervals(&self) -> Vec<Interval> {
         let mut intervals: Vec<Interval> = Vec::new();
         for word in &self.words {
             if let Some((start, end)) = word.split_once("..") {
@@ -81,7 +86,23 @@ impl Words {
             "reservation_terminate" => {
                 Command::ReservationTerminate(ReservationTerminate { tenant: self.tenant(), id })
             }
+            "update" => Command::Update(self.update(id)),
             _ => Command::Terminate(Terminate { id, part: self.part(id_of) }),
+        }
+    }
+
+    /// `volumes=a,b`; `volumes=` for none.
+    fn update(&self, id: HoldId) -> Update {
+        let quoted = |names: &str| {
+            names.split(',').filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect::<Vec<_>>()
+        };
+        let volumes = self.option("volumes").map(|names| Opaque::new(&format!("[{}]", quoted(names).join(","))));
+        Update {
+            id,
+            paused: self.number("paused"),
+            volumes: volumes.map(|volumes| Volumes { volumes, put: with_volumes }),
+            name: self.label("name"),
+            tags: self.option("tags").map(Opaque::new),
         }
     }
 
@@ -131,22 +152,25 @@ impl Words {
     fn reserve(&self) -> Reserve {
         let mut sent: Vec<(usize, Interval)> = self.intervals().into_iter().enumerate().collect();
         sent.sort_by_key(|(_, interval)| interval.start);
-        let kind = self.option("kind").map(|kind| kind.split_once('/').unwrap());
         Reserve {
             pool: self.option("pool").map(name),
-            wanted_kind: kind.map(|(instance_type, region)| InstanceKind {
-                instance_type: Label::parse(instance_type).unwrap(),
-                region: Label::parse(region).unwrap(),
-            }),
+            wanted_kind: self.wanted_kind(),
             name: self.label("name"),
             positions: (sent.len() > 1).then(|| sent.iter().map(|(position, _)| *position).collect()),
             intervals: sent.into_iter().map(|(_, interval)| interval).collect(),
-            tags: None,
-            launch_specification: None,
+            tags: self.option("tags").map(Opaque::new),
+            launch_specification: self.option("launch").map(Opaque::new),
             price: self.price(),
             hold_seconds: self.number("hold"),
             zone: self.zone(),
         }
+    }
+
+    /// `kind=h100/us-east`.
+    pub fn wanted_kind(&self) -> Option<InstanceKind> {
+        let (instance_type, region) = self.option("kind")?.split_once('/').unwrap();
+        let label = |text| Label::parse(text).unwrap();
+        Some(InstanceKind { instance_type: label(instance_type), region: label(region) })
     }
 
     fn pool(&self) -> PoolPut {
@@ -165,8 +189,9 @@ impl Words {
             cancellable: is("cancellable"),
             extendable: is("extendable"),
             reducible: is("reducible"),
+            pausable: is("pausable"),
+            ending_soon_seconds: self.number("soon").unwrap_or(0),
             enabled: is("enabled"),
-            ..standard
         };
         let kind = self.option("kind").map(|kind| kind.split_once('/').unwrap());
         PoolPut {
@@ -205,7 +230,7 @@ fn capacity(text: &str) -> Capacity {
     }
 }
 
-/// `key:price` or `key:price:return price`.
+/// `key:price`, `key:price:return price` or `key:price:return price:pause price`.
 fn offer(text: &str) -> Offer {
     let parts: Vec<&str> = text.split(':').collect();
     Offer {
@@ -213,7 +238,7 @@ fn offer(text: &str) -> Offer {
         display_name: Label::parse(parts[0]).unwrap(),
         unit_price_cents: number(parts[1]),
         return_buyback_price_cents: parts.get(2).map_or(0, |text| number(text)),
-        pause_buyback_price_cents: 0,
+        pause_buyback_price_cents: parts.get(3).map_or(0, |text| number(text)),
         option_premium_cents: 0,
     }
 }

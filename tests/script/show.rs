@@ -2,11 +2,12 @@
 
 use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::UnitId;
-use berth::domain::event::Event;
+use berth::domain::counter::{CounterOffer, Instead};
+use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
 use berth::domain::id::HoldId;
 use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
-use berth::domain::window::Instant;
+use berth::domain::window::{Instant, Interval};
 
 use super::parse::show_instant;
 
@@ -57,6 +58,8 @@ fn answer(answer: &Answer, name: &dyn Fn(HoldId) -> String) -> String {
             let status = if released.claim.is_some() { "RELINQUISHED" } else { "NOT_RESERVED" };
             with_claim(status, released.claim.as_ref())
         }
+        Answer::Looked(looked) => super::look::show(looked),
+        Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be, name)),
     }
 }
 
@@ -85,7 +88,7 @@ pub fn hold(hold: &Hold) -> String {
 fn facts(it: &Reservation) -> Vec<String> {
     let spans = it.intervals.iter().map(|part| format!("{}x{}", window(part.start, part.end), part.quantity));
     let units = it.units.ranges().iter().map(|(from, to)| format!("{from}-{}", to - 1));
-    vec![
+    let mut facts = vec![
         window(it.start_time, it.end_time),
         format!("x{}", it.quantity),
         format!("zone={}", it.zone.as_ref().map_or("", |zone| zone.as_str())),
@@ -96,20 +99,43 @@ fn facts(it: &Reservation) -> Vec<String> {
         format!("price={}", it.unit_price_cents),
         format!("back={}", it.return_buyback_price_cents),
         format!("total={}", it.total_price_cents),
-    ]
+    ];
+    facts.extend(it.paused_at.map(|at| format!("paused={}", show_instant(at))));
+    facts.extend(it.warned_end.map(|at| format!("warned={}", show_instant(at))));
+    facts.extend(it.name.as_ref().map(|name| format!("name={name}")));
+    facts.extend(it.tags.as_ref().map(|tags| format!("tags={}", tags.as_str())));
+    facts.extend(it.launch_specification.as_ref().map(|launch| format!("launch={}", launch.as_str())));
+    facts
 }
 
-fn window(start: Instant, end: Instant) -> String {
+pub fn window(start: Instant, end: Instant) -> String {
     format!("{}..{}", show_instant(start), show_instant(end))
 }
 
-/// `extended r1 v2 Pending Pending @12:00 +4[14:00..15:00]`.
+/// `extended r1 v2 Pending Pending @12:00 +4[14:00..15:00]`, and what it credits: for a pause also nothing.
 pub fn event(event: &Event, name: &str) -> String {
     let before = event.previous_status.map_or("-", |status| status.name());
     let (version, status) = (event.hold.version, event.hold.status.name());
     let at = show_instant(event.effective_at);
     let usage = event.usage.iter().map(|delta| format!(" {:+}[{}]", delta.units, window(delta.start, delta.end)));
-    format!("{} {name} v{version} {before} {status} @{at}{}", event.event_type.name(), usage.collect::<String>())
+    let Credits { return_cents, pause_cents } = event.credits;
+    let returned = return_cents.filter(|cents| *cents > 0).map(|cents| format!(" return={cents}"));
+    let paused = pause_cents.map(|cents| format!(" pause={cents}"));
+    let more: String = usage.chain(returned).chain(paused).collect();
+    format!("{} {name} v{version} {before} {status} @{at}{more}", event.event_type.name())
+}
+
+/// `later_start gpu 14:00..15:00x8 ; shorter gpu 13:00..13:30x8`, `until 14:30`, or `nothing`.
+pub fn instead(instead: &Instead) -> String {
+    let span = |it: &Interval| format!("{}x{}", window(it.start, it.end), it.quantity);
+    let offer = |it: &CounterOffer| {
+        let pool = it.request.pool.as_ref().map_or("-", |pool| pool.as_str());
+        let spans: Vec<String> = it.request.intervals.iter().map(span).collect();
+        format!("{} {pool} {}", it.reason.name(), spans.join(","))
+    };
+    let offers = instead.offers.iter().map(offer);
+    let all: Vec<String> = offers.chain(instead.latest_end.map(|end| format!("until {}", show_instant(end)))).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(" ; ") }
 }
 
 fn refusal(refusal: &Refusal, name: &dyn Fn(HoldId) -> String) -> String {
@@ -122,7 +148,7 @@ fn refusal(refusal: &Refusal, name: &dyn Fn(HoldId) -> String) -> String {
         }
         Refusal::LeadTimeViolation { earliest_start } => format!("{code} {}", show_instant(*earliest_start)),
         Refusal::PriceAboveMax { unit_price_cents } => format!("{code} {unit_price_cents}"),
-        Refusal::InsufficientCapacity { intervals } => {
+        Refusal::InsufficientCapacity { intervals, .. } => {
             let one =
                 |it: &Shortfall| format!("{} asked {} free {}", window(it.start, it.end), it.requested, it.available);
             format!("{code} {}", intervals.iter().map(one).collect::<Vec<_>>().join(", "))

@@ -3,6 +3,7 @@
 use berth::domain::event::EventType;
 use berth::domain::hold::Status;
 use berth::domain::id::{IdempotencyKey, Lane, ReceiptId};
+use berth::domain::window::Instant;
 use berth::store::batch::{DueMark, DueWant, Receipt, Wants};
 use berth::store::query::Reader;
 use berth::store::{CommitError, Session};
@@ -191,6 +192,14 @@ async fn what_is_due_comes_in_pages_by_instant_with_ends_before_starts() {
     let lane = Lane::of_pool(&name);
     let noon = at("2026-02-01T12:00:00Z");
     let hold = |number, status, from, to| reservation(id_of(lane, number), &name, status, from, to, 1);
+    // Its end lies far ahead, and is to be announced at an instant that is past.
+    let announced = |number, status, announced_at: Instant| {
+        let (from, to) = (at("2027-01-01T00:00:00Z"), at("2080-01-01T00:00:00Z"));
+        let mut hold = hold(number, status, from, to);
+        let seconds = u32::try_from((to - announced_at).num_seconds()).unwrap();
+        hold.reservation_mut().unwrap().ending_soon_seconds = seconds;
+        hold
+    };
     let holds = [
         hold(1, Status::Pending, noon, noon + hours(1)),
         hold(2, Status::Active, noon - hours(1), noon),
@@ -199,6 +208,8 @@ async fn what_is_due_comes_in_pages_by_instant_with_ends_before_starts() {
         hold(5, Status::Canceled, noon - hours(9), noon),
         hold(6, Status::Pending, at("2199-01-01T00:00:00Z"), at("2199-01-02T00:00:00Z")),
         hold(7, Status::Pending, noon, noon + hours(1)),
+        announced(8, Status::Active, noon - hours(2)),
+        announced(9, Status::Pending, noon),
     ];
     transact(&mut session, &all_lanes(), |state| {
         holds.iter().for_each(|hold| drop(record(state, hold.clone(), EventType::Placed)));
@@ -221,16 +232,18 @@ async fn what_is_due_comes_in_pages_by_instant_with_ends_before_starts() {
     }
     let mark = |number, due_at, is_start| DueMark { due_at, is_start, id: id_of(lane, number) };
     let expected = [
+        mark(8, noon - hours(2), false),
         mark(3, noon - hours(1), true),
         mark(2, noon, false),
         mark(4, noon, false),
         mark(1, noon, true),
         mark(7, noon, true),
+        mark(9, noon, true),
     ];
     assert_eq!(seen, expected);
-    assert_eq!(pages, [(2, true), (2, true), (1, false)]);
+    assert_eq!(pages, [(2, true), (2, true), (2, true), (1, false)]);
     let (dues, now) = Reader::new(database).next_due().await.unwrap();
-    assert_eq!(dues, [(lane, noon - hours(1))]);
+    assert_eq!(dues, [(lane, noon - hours(2))]);
     assert!(now > noon);
 }
 

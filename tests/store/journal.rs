@@ -12,6 +12,8 @@ use berth::store::start::Database;
 
 use crate::support::*;
 
+const HISTORY_KEPT: Duration = Duration::from_secs(86_400);
+
 /// Events of a lock each, so many in each of some lanes, in one batch.
 async fn fill(database: &Database, wanted: &[(Lane, usize)]) {
     let mut session = Session::connect(database).await.unwrap();
@@ -204,10 +206,10 @@ async fn sweeping_takes_what_is_old_and_published_and_leaves_each_lane_its_last_
     let lease = journal.lease(clock::random_uuid(), 60).await.unwrap().unwrap();
     journal.advance(lease, &[(lane(0), 4), (lane(1), 3), (lane(2), 2)]).await.unwrap();
     let (kept, journal_kept) = (Duration::from_secs(5 * 3600 + 60), Duration::from_secs(60));
-    let first = database.sweep(kept, journal_kept, 3).await.unwrap();
+    let first = database.sweep(kept, journal_kept, HISTORY_KEPT, 3).await.unwrap();
     assert_eq!((first.receipts, first.batches, first.journal), (3, 3, 2));
     let mut rest = 0;
-    while let swept = database.sweep(kept, journal_kept, 3).await.unwrap()
+    while let swept = database.sweep(kept, journal_kept, HISTORY_KEPT, 3).await.unwrap()
         && swept.receipts + swept.batches + swept.journal > 0
     {
         rest += swept.journal;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqlSafeStr, S
 use crate::support::*;
 
 /// The tables that grow. None of them is ever read as a whole, nor an index of theirs without a condition on it.
-const GROWING: [&str; 4] = ["hold", "journal", "receipt", "batch"];
+const GROWING: [&str; 5] = ["hold", "journal", "receipt", "batch", "history"];
 
 fn statements() -> Vec<(&'static str, SqlStr)> {
     let after_id = sql::list_holds("hold.id < $6", "id desc");
@@ -101,6 +101,8 @@ async fn every_statement_reaches_what_grows_by_an_index_on_full_tables() {
          insert into receipt (id, verb, request, body) select gen_random_uuid(), 'lock', '', ''
          from generate_series(1, 5000);
          insert into batch (id, at) select gen_random_uuid(), now() from generate_series(1, 5000);
+         insert into history (lane, hold_id, version, at, payload)
+         select n % 64, gen_random_uuid(), 1, now(), '' from generate_series(1, 5000) as n;
          analyze",
     )
     .await;
@@ -135,6 +137,11 @@ async fn each_read_of_holds_uses_the_index_that_is_made_for_it() {
     assert_eq!(indexes(&database, &sql::READ_LOCKS).await, ["hold_live_lock"]);
     assert_eq!(indexes(&database, &sql::NEXT_DUE).await, ["lane_pkey", "hold_due"]);
     assert_eq!(indexes(&database, &by_id).await, ["hold_of_tenant"]);
+    assert_eq!(indexes(&database, &sql::READ_ALLOCATION).await, ["hold_of_tenant"]);
+    let chain = ["journal_pkey", "journal_pkey", "history_pkey"];
+    assert_eq!(indexes(&database, &sql::READ_EVENTS).await, chain);
+    let past = indexes(&database, &sql::READ_PAST_ALLOCATION).await;
+    assert_eq!((past[0].as_str(), &past[1..]), ("hold_of_tenant", &chain.map(str::to_owned)[..]));
 }
 
 #[tokio::test]

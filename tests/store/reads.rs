@@ -1,5 +1,6 @@
 //! Reads without locks: what is due is seen as it will be.
 
+use berth::clock;
 use berth::domain::command::{InstanceKind, List, ListCursor, Page, SortBy};
 use berth::domain::event::EventType;
 use berth::domain::hold::{Hold, Status};
@@ -33,6 +34,13 @@ fn late_holds() -> Vec<(Hold, Status)> {
         Hold { expires_at: Some(expires_at), ..hold }
     };
     let hold = |number, status, from, to| reservation(id_of(lane, number), &pool, status, from, to, 1);
+    let tomorrow = clock::now() + hours(24);
+    // What is due of these is the announcement of an end that is still to come.
+    let announced = |number, status, from, to| {
+        let mut hold = hold(number, status, from, to);
+        hold.reservation_mut().unwrap().ending_soon_seconds = 172_800;
+        hold
+    };
     vec![
         (held(1, ahead), Status::Held),
         (held(2, past), Status::Expired),
@@ -43,6 +51,10 @@ fn late_holds() -> Vec<(Hold, Status)> {
         (hold(7, Status::Active, past, before), Status::Ended),
         (hold(8, Status::Paused, past, before), Status::Ended),
         (hold(9, Status::Canceled, past, before), Status::Canceled),
+        (announced(10, Status::Pending, tomorrow, tomorrow + hours(1)), Status::Pending),
+        (announced(11, Status::Active, past, tomorrow), Status::Active),
+        (announced(12, Status::Paused, past, tomorrow), Status::Paused),
+        (announced(13, Status::Pending, past, tomorrow), Status::Active),
     ]
 }
 
@@ -84,10 +96,10 @@ async fn a_list_is_sorted_by_creation_or_by_the_status_that_each_has_now() {
     let reader = reader_of_late_holds().await;
     let order =
         async |sort_by, is_descending| listed(&reader, &List { sort_by, is_descending, ..everything() }).await.0;
-    assert_eq!(order(SortBy::CreatedAt, true).await, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
-    assert_eq!(order(SortBy::CreatedAt, false).await, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(order(SortBy::Status, false).await, [1, 3, 4, 6, 9, 5, 7, 8, 2]);
-    assert_eq!(order(SortBy::Status, true).await, [2, 8, 7, 5, 9, 6, 4, 3, 1]);
+    assert_eq!(order(SortBy::CreatedAt, true).await, [13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(order(SortBy::CreatedAt, false).await, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(order(SortBy::Status, false).await, [1, 3, 10, 4, 6, 11, 13, 12, 9, 5, 7, 8, 2]);
+    assert_eq!(order(SortBy::Status, true).await, [2, 8, 7, 5, 9, 12, 13, 11, 6, 4, 10, 3, 1]);
 }
 
 #[tokio::test]
@@ -183,8 +195,8 @@ async fn pools_are_listed_by_name_and_found_by_kind() {
     assert_eq!(page(2, Some("b")).await, ("c".to_owned(), false));
     assert_eq!(page(3, None).await, ("abc".to_owned(), false));
     let kind = |region| InstanceKind { instance_type: label("h100"), region: label(region) };
-    assert_eq!(reader.pool_of_kind(&kind("eu")).await.unwrap(), Some(pool_name("c")));
-    assert_eq!(reader.pool_of_kind(&kind("us")).await.unwrap(), None);
+    assert_eq!(reader.pool_of_kind(&kind("eu")).await.unwrap(), (Some(pool_name("c")), Vec::new()));
+    assert_eq!(reader.pool_of_kind(&kind("us")).await.unwrap(), (None, vec![pool_name("c")]));
 }
 
 #[tokio::test]
@@ -199,5 +211,5 @@ async fn the_view_for_people_shows_each_interval_that_counts() {
                  where units = 1 and start_time = '2199-01-01T00:00:00Z' and end_time = '2199-01-01T01:00:00Z'";
     assert_eq!(count(&database, shown).await, 2);
     // Neither the one that lapsed nor the one that was canceled.
-    assert_eq!(count(&database, "select count(*) from reservation_interval").await, 7);
+    assert_eq!(count(&database, "select count(*) from reservation_interval").await, 11);
 }

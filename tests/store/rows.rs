@@ -60,6 +60,9 @@ fn full_reservation(pool: &PoolName) -> Hold {
     reservation.return_buyback_price_cents = 1;
     reservation.pause_buyback_price_cents = 2;
     reservation.total_price_cents = 3;
+    reservation.paused_at = Some(at("2027-03-01T00:00:00.000002Z"));
+    reservation.ending_soon_seconds = 315_360_000;
+    reservation.warned_end = Some(at("2027-03-01T00:00:00.000003Z"));
     hold
 }
 
@@ -80,6 +83,19 @@ async fn a_hold_of_any_kind_comes_back_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_row_from_before_ends_were_announced_has_none_announced() {
+    let database = database().await;
+    let mut session = Session::connect(&database).await.unwrap();
+    let (from, to) = (at("2027-03-01T00:00:00Z"), at("2027-03-02T00:00:00Z"));
+    let name = pool_name("p");
+    let hold = reservation(new_id(Lane::of_pool(&name)), &name, Status::Pending, from, to, 3);
+    let mut written = hold.clone();
+    transact(&mut session, &all_lanes(), |state| written = record(state, hold, EventType::Placed)).await;
+    execute(&database, "update hold set ending_soon_seconds = null").await;
+    assert_eq!(Reader::new(database).hold(&tenant(), written.id).await.unwrap().0, Some(written));
+}
+
+#[tokio::test]
 async fn an_update_writes_every_field_that_can_change() {
     let database = database().await;
     let reader = Reader::new(database.clone());
@@ -93,7 +109,7 @@ async fn an_update_writes_every_field_that_can_change() {
     let after = Hold { version: 1, ..full };
     transact(&mut session, &wants, |state| drop(record(state, after.clone(), EventType::Active))).await;
     let (found, _) = reader.hold(&tenant(), after.id).await.unwrap();
-    assert_eq!(found, Some(Hold { version: 2, ..after }));
+    assert_eq!(found, Some(Hold { version: 2, last_seq: 2, ..after }));
 }
 
 fn every_pool() -> Vec<Pool> {

@@ -69,3 +69,14 @@ async fn a_server_that_does_not_answer_is_an_error_at_once() {
     let error = Database::connect("postgres://127.0.0.1:1/nothing", 1).await.unwrap_err();
     assert_eq!(error.to_string(), "could not connect to Postgres");
 }
+
+#[tokio::test]
+async fn a_database_belongs_to_one_subject_root() {
+    let database = database().await;
+    let (one, other) = tokio::join!(database.claim("one"), database.claim("two"));
+    assert!(one.is_ok() != other.is_ok(), "the first decides: {one:?}, {other:?}");
+    let (owner, stranger) = if one.is_ok() { ("one", "two") } else { ("two", "one") };
+    database.claim(owner).await.unwrap();
+    let error = database.claim(stranger).await.unwrap_err();
+    assert!(matches!(error, UnfitDatabase::Root { .. }), "{error}");
+}

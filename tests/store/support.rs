@@ -128,6 +128,9 @@ pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, t
         start_time: from,
         end_time: to,
         quantity,
+        paused_at: None,
+        ending_soon_seconds: 0,
+        warned_end: None,
     };
     Hold { status, claim: Claim::Reservation(reservation), ..bare(id) }
 }
@@ -155,6 +158,7 @@ fn bare(id: HoldId) -> Hold {
         created_by: None,
         deactivated_at: None,
         expires_at: None,
+        last_seq: 0,
         claim: Claim::Lock(Lock {
             requester: Requester::parse("me").unwrap(),
             resource: ResourceName::parse("r").unwrap(),

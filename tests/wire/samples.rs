@@ -2,11 +2,13 @@
 
 use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::{Command, Query, Trace, UnitId};
-use berth::domain::event::{Event, EventType};
+use berth::domain::counter::{CounterOffer, Instead, OfferReason};
+use berth::domain::event::{Credits, Event, EventType};
 use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
 use berth::domain::id::{
     Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName,
 };
+use berth::domain::look::{Look, Looked, Quoted};
 use berth::domain::outcome::{Answer, FieldReason, LockReleased, Lowered, Refusal, Shortfall};
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
@@ -37,6 +39,16 @@ pub fn query(verb: Verb, body: &str) -> Query {
     match call(verb, body).unwrap() {
         Call::Query(query) => query,
         Call::Command(command, _) => panic!("a command: {command:?}"),
+    }
+}
+
+pub fn look(verb: Verb, body: &str) -> Look {
+    match command(verb, body) {
+        (Command::Look(look), canonical) => {
+            assert_eq!(canonical.as_bytes(), b"", "what changes nothing has no receipt");
+            look
+        }
+        (command, _) => panic!("a command: {command:?}"),
     }
 }
 
@@ -79,9 +91,57 @@ pub const REQUESTS: &[(Verb, &str)] = &[
             "units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.10","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0"]}"#,
     ),
     (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Cancel, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","dry_run":true}"#),
+    (Verb::Update, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Update,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","paused":true,"volumes":["v-2","v-1"],
+            "name":"again","tags":{}}"#,
+    ),
     (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::Get, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00.5+02:00"}"#),
+    (Verb::History, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Usage,
+        r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","as_of":"2026-04-29T02:00:00Z","tenant":"acme"}"#,
+    ),
+    (Verb::Schedule, r#"{"pool":"gpu"}"#),
+    (
+        Verb::Schedule,
+        r#"{"id":"berth:capacity:acme:default:gpu-2_x","schedule_history_minutes":1440,
+            "expand":["deployments","procurements"],"as_of":"2026-04-29T02:00:00Z"}"#,
+    ),
     (Verb::List, ""),
     (Verb::List, r#"{"pool":"gpu","status":"Active","sort_by":"created_at","sort_dir":"asc","limit":100}"#),
+    (Verb::Availability, r#"{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","quantity":4,"tenant":"acme"}"#),
+    (
+        Verb::Availability,
+        r#"{"instance_type":"a100","region":"eu","mode":"slots","earliest_start_time":"2026-04-29T02:00:00Z",
+            "latest_end_time":"2026-04-29T08:00:00Z","quantity":null}"#,
+    ),
+    (
+        Verb::Availability,
+        r#"{"pool":"gpu","mode":"check","start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z",
+            "quantity":4}"#,
+    ),
+    (
+        Verb::Find,
+        r#"{"pool":"gpu","quantity":4,"duration_seconds":3600,"earliest_start_time":"2026-04-29T02:00:00Z",
+            "latest_end_time":"2026-04-29T08:00:00Z"}"#,
+    ),
+    (
+        Verb::Find,
+        r#"{"pools":["gpu","gpu-2_x"],"quantity":1,"duration_seconds":1,"limit":100,
+            "earliest_start_time":"2026-04-29T02:00:00Z","latest_end_time":"2026-04-29T08:00:00Z"}"#,
+    ),
+    (Verb::ExtensionAvailability, r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (
+        Verb::Quote,
+        r#"{"instance_type":"a100","region":"eu","start_time":"2026-04-29T02:00:00Z",
+            "end_time":"2026-04-29T04:00:00Z","quantity":4}"#,
+    ),
+    (Verb::Pools, ""),
+    (Verb::Pools, r#"{"limit":1,"next_cursor":"cGdwdQ","tenant":"acme"}"#),
     (Verb::Lock, r#"{"requester":"worker-1","resource":"job 42/é","ttl_seconds":60,"resource_type":"Job"}"#),
     (Verb::Lock, r#"[{"requester":"a","resource":"x"},{"requester":"a","resource":"y","tenant":"acme"}]"#),
     (Verb::Unlock, r#"{"requester":"a","resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562"}"#),
@@ -137,6 +197,7 @@ pub fn reservation() -> Hold {
         created_by: Actor::parse("ann"),
         deactivated_at: None,
         expires_at: None,
+        last_seq: 4,
         claim: Claim::Reservation(Reservation {
             pool: PoolName::parse("gpu").unwrap(),
             zone: None,
@@ -158,6 +219,9 @@ pub fn reservation() -> Hold {
             start_time: at(0),
             end_time: at(1800),
             quantity: 3,
+            paused_at: None,
+            ending_soon_seconds: 0,
+            warned_end: None,
         }),
     }
 }
@@ -235,10 +299,31 @@ pub fn pools() -> Vec<Pool> {
     vec![bare, full]
 }
 
+/// Every answer to what is asked beforehand, with the verb that it answers.
+pub fn looked() -> Vec<(Verb, Looked)> {
+    let interval = |from, to, quantity| Interval { start: at(from), end: at(to), quantity };
+    let offer = pools().remove(1).offers.remove(0);
+    let quoted = Quoted { offer, total_price_cents: 800, total_return_cents: 400, total_pause_cents: 200 };
+    let name = PoolName::parse("gpu");
+    vec![
+        (Verb::Availability, Looked::LatestEnd(Some(at(900)))),
+        (Verb::Availability, Looked::LatestEnd(None)),
+        (Verb::Availability, Looked::Check(true)),
+        (Verb::Availability, Looked::Slots(vec![interval(0, 900, 2), interval(900, 1800, 3)])),
+        (Verb::Availability, Looked::Slots(Vec::new())),
+        (Verb::Find, Looked::Found(vec![(interval(0, 900, 2), None)])),
+        (Verb::Find, Looked::Found(vec![(interval(0, 900, 2), name)])),
+        (Verb::Find, Looked::Found(Vec::new())),
+        (Verb::ExtensionAvailability, Looked::Extension { is_available: false, latest_end: at(900) }),
+        (Verb::Quote, Looked::Quoted(vec![quoted])),
+    ]
+}
+
 pub fn events() -> Vec<Event> {
     let event = |event_type, hold| Event {
         lane: Lane::new(3).unwrap(),
         seq: 1,
+        previous_seq: None,
         event_type,
         at: at(1),
         effective_at: at(0),
@@ -247,16 +332,29 @@ pub fn events() -> Vec<Event> {
         trace: None,
         hold,
         usage: Vec::new(),
+        credits: Credits::default(),
     };
     let trace =
         Trace { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into(), tracestate: None };
     let mut active = event(EventType::Active, reservation());
     (active.previous_status, active.actor, active.trace) = (Some(Status::Pending), Actor::parse("ann"), Some(trace));
-    vec![active, event(EventType::Ended, bare_reservation()), event(EventType::Active, lock())]
+    let mut reduced = event(EventType::Reduced, reservation());
+    reduced.credits = Credits { return_cents: Some(5), pause_cents: Some(0) };
+    vec![active, event(EventType::Ended, bare_reservation()), event(EventType::Active, lock()), reduced]
 }
 
 pub fn units(numbers: &[u32]) -> Vec<UnitId> {
     numbers.iter().map(|number| UnitId { hold: hold_id(), number: *number }).collect()
+}
+
+/// A latest end, and an offer for each sample of a reservation.
+pub fn instead() -> Instead {
+    let reserves = REQUESTS.iter().filter(|(verb, _)| *verb == Verb::Reserve);
+    let offers = reserves.zip([OfferReason::LaterStart, OfferReason::Shorter]).map(|((verb, body), reason)| {
+        let Command::Reserve(request) = command(*verb, body).0 else { panic!() };
+        CounterOffer { reason, request }
+    });
+    Instead { offers: offers.collect(), latest_end: Some(at(1800)) }
 }
 
 /// Every kind of refusal.
@@ -282,7 +380,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::InvalidState { status: Status::Ended, allowed: vec![Status::Active, Status::Paused] },
         Refusal::HoldExpired,
         Refusal::LeadTimeViolation { earliest_start: at(0) },
-        Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall] },
+        Refusal::InsufficientCapacity { intervals: vec![shortfall, shortfall], instead: instead() },
         Refusal::PriceAboveMax { unit_price_cents: 9 },
         Refusal::Overloaded { retry_after_ms: 50 },
         Refusal::Unavailable,

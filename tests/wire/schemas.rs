@@ -10,10 +10,11 @@ use berth::wire::{event, reply, schema};
 use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
+use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
 use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
 use crate::samples::{
-    REQUESTS, bare_reservation, events, lock, lock_released, lowered, pools, refusals, reservation, still_booked,
-    zoned_reservation,
+    REQUESTS, bare_reservation, events, lock, lock_released, looked, lowered, pools, refusals, reservation,
+    still_booked, zoned_reservation,
 };
 
 fn folder() -> PathBuf {
@@ -95,6 +96,13 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         window[name] = value;
         (Verb::Reserve, window)
     };
+    let merged = |mut base: Value, more: Value| {
+        base.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        base
+    };
+    let look = |more| merged(json!({"pool": "gpu", "start_time": "2026-04-29T02:00:00Z", "quantity": 1}), more);
+    let range = json!({"earliest_start_time": "2026-04-29T02:00:00Z", "latest_end_time": "2026-04-29T09:00:00Z"});
+    let search = |more| merged(merged(range.clone(), json!({"quantity": 1, "duration_seconds": 900})), more);
     let id = crate::samples::ID;
     let bad = [
         (Verb::Reserve, json!({})),
@@ -123,8 +131,27 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Terminate, json!({"reservation_id": id, "quantity": 1, "reduce_capacity": false})),
         (Verb::Terminate, json!({"reservation_id": id, "reduce_capacity": true})),
         (Verb::Terminate, json!({"reservation_id": id, "units": ["x"], "reduce_capacity": true})),
+        (Verb::Update, json!({"paused": true})),
+        (Verb::Update, json!({"reservation_id": id, "paused": "true"})),
+        (Verb::Update, json!({"reservation_id": id, "volumes": [1]})),
+        (Verb::Update, json!({"reservation_id": id, "tags": []})),
+        (Verb::Update, json!({"reservation_id": id, "quantity": 1})),
         (Verb::List, json!({"limit": 0})),
         (Verb::List, json!({"status": "Waitlisted"})),
+        (Verb::Availability, json!({"pool": "gpu"})),
+        (Verb::Availability, look(json!({"mode": "check"}))),
+        (Verb::Availability, look(json!({"mode": "slots"}))),
+        (Verb::Availability, look(json!({"mode": "none"}))),
+        (Verb::Availability, look(json!({"region": "eu"}))),
+        (Verb::Availability, look(json!({"end_time": "2026-04-29T03:00:00Z"}))),
+        (Verb::Availability, look(json!({"latest_end_time": "2026-04-29T03:00:00Z"}))),
+        (Verb::Find, search(json!({}))),
+        (Verb::Find, search(json!({"pool": "gpu", "pools": ["gpu"]}))),
+        (Verb::Find, search(json!({"pools": []}))),
+        (Verb::Find, search(json!({"pool": "gpu", "limit": 101}))),
+        (Verb::Find, search(json!({"pool": "gpu", "duration_seconds": 0}))),
+        (Verb::Quote, look(json!({}))),
+        (Verb::Pools, json!({"limit": 0})),
         (Verb::Lock, json!([])),
         (Verb::Lock, json!({"requester": "a"})),
         (Verb::Lock, json!({"requester": "a", "resource": "b", "ttl_seconds": 0})),
@@ -154,13 +181,22 @@ fn every_reply_validates() {
         schemas.assert_valid(&format!("{}.reply.json", verb.name()), &parse(&encoded.body));
     };
     for hold in [reservation(), bare_reservation(), zoned_reservation()] {
-        for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Get] {
+        for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Update, Verb::Get] {
             assert_reply(verb, reply::outcome(&Ok(Answer::Reservation(Box::new(hold.clone())))));
         }
         assert_reply(Verb::List, reply::reservations(std::slice::from_ref(&hold), true, true));
         schemas.assert_valid("reservation.json", &parse(&reply::reservation(&hold).body));
     }
     assert_reply(Verb::List, reply::reservations(&[], false, false));
+    for encoded in [history(), bare_history()] {
+        assert_reply(Verb::History, encoded);
+    }
+    for encoded in [usage(), bare_usage()] {
+        assert_reply(Verb::Usage, encoded);
+    }
+    for encoded in [capacity(), bare_capacity()] {
+        assert_reply(Verb::Schedule, encoded);
+    }
     assert_reply(Verb::Terminate, reply::outcome(&Ok(terminated())));
     for status in [LockStatus::Acquired, LockStatus::AlreadyHad, LockStatus::AlreadyHeld] {
         assert_reply(Verb::Lock, reply::outcome(&Ok(lock_answer(status))));
@@ -187,6 +223,26 @@ fn every_reply_validates() {
         assert_reply(Verb::LockRelease, reply::outcome(&Ok(lock_released(claim))));
     }
     assert_reply(Verb::PoolList, reply::pools(&pools(), true));
+    assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
+    for (verb, looked) in looked() {
+        assert_reply(verb, reply::outcome(&Ok(Answer::Looked(Box::new(looked)))));
+    }
+}
+
+#[test]
+fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
+    let schemas = Schemas::new();
+    let body = |answer| parse(&reply::outcome(&Ok(Answer::DryRun(Box::new(answer)))).body);
+    let (mut unborn, changed) = (reservation(), reservation());
+    unborn.version = 0;
+    for (verb, hold) in [(Verb::Reserve, &unborn), (Verb::Confirm, &changed), (Verb::Extend, &changed)] {
+        let body = body(Answer::Reservation(Box::new(hold.clone())));
+        schemas.assert_valid(&format!("{}.reply.json", verb.name()), &body);
+        assert!(!schemas.is_valid("reservation.json", &body) && !schemas.is_valid("get.reply.json", &body));
+    }
+    schemas.assert_valid("terminate.reply.json", &body(terminated()));
+    let unmarked = parse(&reply::outcome(&Ok(Answer::Reservation(Box::new(unborn)))).body);
+    assert!(!schemas.is_valid("reserve.reply.json", &unmarked), "only a dry run has no id");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth::domain::command::{Command, Request};
+use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::decide::decide;
 use berth::domain::hold::Hold;
 use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant};
@@ -104,6 +104,8 @@ pub fn request(tenant: &str, number: u64, command: Command) -> Request {
         not_after: None,
         trace: None,
         entropy: Entropy::new(entropy),
+        is_dry_run: false,
+        siblings: Siblings::default(),
         command,
     }
 }

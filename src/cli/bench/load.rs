@@ -129,6 +129,8 @@ struct Sent {
 /// What one reply means.
 enum Reply {
     Granted(Uuid),
+    /// Nothing was asked to be granted.
+    Shown,
     Refused(String),
     Again(&'static str, Duration),
 }
@@ -251,6 +253,7 @@ impl Connection {
                 return Ok(());
             }
             Reply::Granted(id) => round.tally.accepted.push((round.plan.round(), sent.number, id)),
+            Reply::Shown => (),
             Reply::Refused(code) => *round.tally.refused.entry(code).or_default() += 1,
         }
         let micros = u64::try_from((now - sent.first_at).as_micros()).unwrap_or(u64::MAX);
@@ -308,6 +311,7 @@ fn meaning(kind: Requests, message: &Message) -> Reply {
     }
     let name: &[u8] = match kind {
         Requests::Pools => return Reply::Granted(Uuid::nil()),
+        Requests::Availability => return Reply::Shown,
         Requests::Reserve => b"\"reservation_id\":\"",
         Requests::Lock => b"\"lock_id\":\"",
     };

@@ -27,6 +27,8 @@ Examples:
   berth bench                                             10 s of reserve, 1,024 in flight, over 1,000 pools
   berth bench --in-flight 32 --pools 1 --seconds 30       a single hot pool
   berth bench --verb lock --json                          locks; the figures as one line of JSON
+  berth bench --verb availability --in-flight 1           how long a look at what is free takes
+  berth bench --pools 1 --live 1000000                    a pool that has a million reservations already
   berth bench --capacity 3 --database-url postgres://…    more demand than there is: nothing may be overcommitted
 
 It makes a tenant and pools of its own, which stay. Refusals that say \"later\" (overloaded) are counted apart and sent
@@ -50,6 +52,10 @@ pub struct BenchArgs {
     /// The capacity of each pool, units
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     capacity: u32,
+
+    /// Fill the pools with so many reservations before anything is measured
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    live: u64,
 
     /// How long to measure
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -87,6 +93,17 @@ pub struct BenchArgs {
 enum Kind {
     Reserve,
     Lock,
+    Availability,
+}
+
+impl Kind {
+    fn verb(self) -> Verb {
+        match self {
+            Kind::Reserve => Verb::Reserve,
+            Kind::Lock => Verb::Lock,
+            Kind::Availability => Verb::Availability,
+        }
+    }
 }
 
 /// What was measured.
@@ -112,22 +129,26 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     }
     connections[0].probe(subjects.request(&tenant, Verb::PoolList)).await?;
 
-    if args.verb == Kind::Reserve {
+    if args.verb != Kind::Lock {
         let pools = Plan::pools(&args, &subjects, &tenant, run);
         let made = phase(&mut connections, pools, "making pools", None, &stop).await?.tally;
         if made.accepted.len() < args.pools as usize && !stop.is_cancelled() {
             return Err(CliError::told(format!("the pools could not be made: {}", made.complaint())));
         }
     }
-    let warmup = Plan::load(&args, &subjects, &tenant, run, "w", u64::MAX);
+    // What is only looked at has to be reserved by something else.
+    let writes = if args.verb == Kind::Availability { Kind::Reserve } else { args.verb };
+    let fill = Plan::load(&args, writes, &subjects, &tenant, run, "f", args.live);
+    let filled = phase(&mut connections, fill.clone(), "filling pools", None, &stop).await?.tally;
+    let warmup = Plan::load(&args, args.verb, &subjects, &tenant, run, "w", u64::MAX);
     let warm =
         phase(&mut connections, warmup, "warming up", Some(Duration::from_secs(args.warmup)), &stop).await?.tally;
-    let plan = Plan::load(&args, &subjects, &tenant, run, "m", args.requests.unwrap_or(u64::MAX));
+    let plan = Plan::load(&args, args.verb, &subjects, &tenant, run, "m", args.requests.unwrap_or(u64::MAX));
     let time = args.requests.is_none().then(|| Duration::from_secs(args.seconds));
-    let measured = phase(&mut connections, plan.clone(), "measuring", time, &stop).await?;
+    let measured = phase(&mut connections, plan, "measuring", time, &stop).await?;
 
     let client = args.nats.connect("berth bench").await?;
-    let checked = check::run(&args, &client, &subjects, &tenant, &plan, &[&warm, &measured.tally]).await?;
+    let checked = check::run(&args, &client, &subjects, &tenant, &fill, &[&filled, &warm, &measured.tally]).await?;
     report::print(&args, &measured, &checked).map_err(CliError::of("write the report"))?;
     match checked.faults.is_empty() {
         true => Ok(()),

@@ -47,6 +47,7 @@ pub enum Requests {
     Pools,
     Reserve,
     Lock,
+    Availability,
 }
 
 impl Plan {
@@ -59,17 +60,19 @@ impl Plan {
     /// The load: up to `limit` requests.
     pub fn load(
         args: &BenchArgs,
+        kind: Kind,
         subjects: &Subjects,
         tenant: &Tenant,
         run: &str,
         round: &'static str,
         limit: u64,
     ) -> Plan {
-        let (kind, verb) = match args.verb {
-            Kind::Reserve => (Requests::Reserve, Verb::Reserve),
-            Kind::Lock => (Requests::Lock, Verb::Lock),
+        let requests = match kind {
+            Kind::Reserve => Requests::Reserve,
+            Kind::Lock => Requests::Lock,
+            Kind::Availability => Requests::Availability,
         };
-        Plan::new(args, kind, subjects.request(tenant, verb), run, round, limit)
+        Plan::new(args, requests, subjects.request(tenant, kind.verb()), run, round, limit)
     }
 
     fn new(args: &BenchArgs, kind: Requests, subject: String, run: &str, round: &'static str, limit: u64) -> Plan {
@@ -133,6 +136,17 @@ impl Plan {
         format!("bench-{}-{number}", self.0.run)
     }
 
+    /// A pool, and a start and an end on its grid.
+    fn window(&self, number: u64) -> (String, &str, &str) {
+        let mut random = mixed(self.0.seed.wrapping_add(number));
+        let pool = self.pool(random % self.0.pools);
+        random = mixed(random);
+        let start = random % STARTS;
+        let end = start + 1 + mixed(random) % GRAINS_MAX;
+        let at = |grain: u64| self.0.grid.get(grain as usize).map_or("", String::as_str);
+        (pool, at(start), at(end))
+    }
+
     pub fn payload(&self, number: u64) -> Bytes {
         let mut json = String::with_capacity(160);
         // Writing to a String can't fail.
@@ -144,18 +158,12 @@ impl Plan {
                 self.0.capacity
             ),
             Requests::Reserve => {
-                let mut random = mixed(self.0.seed.wrapping_add(number));
-                let pool = self.pool(random % self.0.pools);
-                random = mixed(random);
-                let start = random % STARTS;
-                let end = start + 1 + mixed(random) % GRAINS_MAX;
-                let at = |grain: u64| self.0.grid.get(grain as usize).map_or("", String::as_str);
-                write!(
-                    json,
-                    r#"{{"pool":"{pool}","start_time":"{}","end_time":"{}","quantity":1}}"#,
-                    at(start),
-                    at(end)
-                )
+                let (pool, start, end) = self.window(number);
+                write!(json, r#"{{"pool":"{pool}","start_time":"{start}","end_time":"{end}","quantity":1}}"#)
+            }
+            Requests::Availability => {
+                let (pool, start, _) = self.window(number);
+                write!(json, r#"{{"pool":"{pool}","start_time":"{start}","quantity":1}}"#)
             }
             Requests::Lock => write!(
                 json,

@@ -19,10 +19,7 @@ pub fn print(args: &BenchArgs, measured: &Measured, checked: &Checked) -> std::i
 }
 
 fn verb(args: &BenchArgs) -> &'static str {
-    match args.verb {
-        Kind::Reserve => "reserve",
-        Kind::Lock => "lock",
-    }
+    args.verb.verb().name()
 }
 
 fn rate(measured: &Measured) -> f64 {
@@ -37,6 +34,7 @@ fn line(args: &BenchArgs, measured: &Measured, checked: &Checked) -> String {
         "verb": verb(args),
         "in_flight": args.in_flight,
         "pools": args.pools,
+        "live": args.live,
         "connections": args.connections,
         "keys": !args.no_keys,
         "seconds": measured.seconds,
@@ -60,8 +58,8 @@ fn summary(args: &BenchArgs, measured: &Measured, checked: &Checked) -> String {
     let milliseconds =
         |(name, at): &(&str, f64)| format!("{name} {:.1} ms", tally.latency.value_at_quantile(*at) as f64 / 1000.0);
     let over = match args.verb {
-        Kind::Reserve => format!(", {} pools", HumanCount(args.pools.into())),
         Kind::Lock => String::new(),
+        _ => format!(", {} pools", HumanCount(args.pools.into())),
     };
     let keys = if args.no_keys { "without keys" } else { "with keys" };
     let count = |count: usize| HumanCount(count as u64);

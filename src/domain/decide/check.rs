@@ -1,14 +1,23 @@
 //! What several verbs check, each with the refusal that it leads to.
 
-use crate::domain::command::PriceLimit;
+use crate::domain::command::{InstanceKind, PriceLimit};
+use crate::domain::counter::Instead;
 use crate::domain::id::{Label, ZoneName};
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
-use crate::domain::resource::{Offer, Policy, Pool, STANDARD_OFFER};
+use crate::domain::resource::{Offer, Policy, Pool, QUANTITY_MAX, STANDARD_OFFER};
 use crate::domain::state::PoolState;
 use crate::domain::window::{Instant, Interval, is_aligned, later};
 
 pub(super) fn out_of_range(field: impl Into<String>, expected: impl Into<String>) -> Refusal {
     Refusal::field(field, FieldReason::OutOfRange, expected)
+}
+
+/// A pool found by kind may have become another kind's since.
+pub(super) fn kind(pool: &Pool, wanted: Option<&InstanceKind>) -> Result<(), Refusal> {
+    let is_of_kind = wanted.is_none_or(|wanted| {
+        pool.instance_type.as_ref() == Some(&wanted.instance_type) && pool.region.as_ref() == Some(&wanted.region)
+    });
+    is_of_kind.then_some(()).ok_or(Refusal::UnknownPool)
 }
 
 pub(super) fn enabled(policy: &Policy) -> Result<(), Refusal> {
@@ -21,6 +30,11 @@ pub(super) fn alignment(policy: &Policy, at: Instant, field: impl Fn() -> String
     }
     let expected = format!("on the pool's grid of {} seconds", policy.grain_seconds);
     Err(Refusal::field(field(), FieldReason::Misaligned, expected))
+}
+
+/// Most units that one interval of a new reservation may ask for.
+pub(super) fn quantity_max(policy: &Policy) -> u32 {
+    policy.quantity_max.unwrap_or(QUANTITY_MAX).min(QUANTITY_MAX)
 }
 
 /// `quantity_max` binds what is asked for, not what remains of it: it is passed in.
@@ -75,7 +89,7 @@ pub(super) fn capacity(pool: &PoolState, zone: Option<&ZoneName>, intervals: &[I
     let shortfalls: Vec<Shortfall> = intervals.iter().filter_map(shortfall).collect();
     match shortfalls.is_empty() {
         true => Ok(()),
-        false => Err(Refusal::InsufficientCapacity { intervals: shortfalls }),
+        false => Err(Refusal::InsufficientCapacity { intervals: shortfalls, instead: Instead::default() }),
     }
 }
 

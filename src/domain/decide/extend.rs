@@ -1,42 +1,64 @@
 //! `extend`: a later end at the last interval's quantity.
 
-use super::{Caller, Subject, answer, check, find_pool};
+use super::{Caller, Subject, answer, check, find_pool, offers};
 use crate::domain::command::Extend;
-use crate::domain::event::EventType;
+use crate::domain::event::{Credits, EventType};
 use crate::domain::hold::{Reservation, Status};
 use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::pause;
 use crate::domain::price::cost_cents;
 use crate::domain::resource::Policy;
-use crate::domain::state::State;
+use crate::domain::state::{PoolState, State};
+use crate::domain::tick::announce_late;
 use crate::domain::window::{Instant, Interval};
 
 const ALLOWED: [Status; 3] = [Status::Pending, Status::Active, Status::Paused];
 
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Outcome {
     let subject = Subject::find(state, caller, command.id)?;
+    state.lapse(&subject.reservation.pool);
+    let known = find_pool(state, &subject.reservation.pool)?;
+    let checked = check(known, &subject, command);
+    let checked = checked.map_err(|refusal| offers::for_extension(refusal, known, &subject, command))?;
+    let Some((added, terms)) = checked else { return subject.unchanged() };
+
+    let mut hold = subject.hold;
+    let mut credits = Credits::default();
+    if let Some(reservation) = hold.reservation_mut() {
+        if terms.pause_buyback_price_cents != reservation.pause_buyback_price_cents {
+            credits.pause_cents = pause::settle_and_go_on(reservation, subject.now);
+        }
+        lengthen(reservation, added, terms);
+        reservation.ending_soon_seconds = subject.pool.policy.ending_soon_seconds;
+    }
+    let hold = state.record_with(hold, EventType::Extended, subject.now, &caller.cause, credits);
+    answer(announce_late(state, hold, subject.now))
+}
+
+/// All that is checked of an extension, in order of precedence: what is added and on which terms; `None` where the end
+/// stays as it is. What has lapsed must have been taken out of the pool's use before.
+pub(super) fn check(
+    known: &PoolState,
+    subject: &Subject,
+    command: &Extend,
+) -> Result<Option<(Interval, check::Terms)>, Refusal> {
     let (policy, reservation) = (&subject.pool.policy, &subject.reservation);
     check_policy(policy, reservation, command.end_time)?;
     if !ALLOWED.contains(&subject.hold.status) {
         return Err(subject.wrong_state(&ALLOWED));
     }
     if command.end_time == reservation.end_time {
-        return subject.unchanged();
+        return Ok(None);
     }
     if command.end_time < reservation.end_time {
         return Err(check::out_of_range("end_time", "not earlier than the present end"));
     }
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
     let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
-    state.lapse(&reservation.pool);
-    check::capacity(find_pool(state, &reservation.pool)?, reservation.zone.as_ref(), &[added])?;
+    check::capacity(known, reservation.zone.as_ref(), &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
     check::price(&terms, &command.price)?;
-
-    let mut hold = subject.hold;
-    if let Some(reservation) = hold.reservation_mut() {
-        lengthen(reservation, added, terms);
-    }
-    answer(state.record(hold, EventType::Extended, subject.now, &caller.cause))
+    Ok(Some((added, terms)))
 }
 
 fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -> Result<(), Refusal> {
@@ -55,7 +77,7 @@ fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -
 
 /// What is added: at the last interval's quantity, but never units that were given back in its last grain, where its
 /// interval was too short to be cut.
-fn added(reservation: &Reservation, end: Instant) -> Option<Interval> {
+pub(super) fn added(reservation: &Reservation, end: Instant) -> Option<Interval> {
     let last = reservation.intervals.last()?;
     let quantity = match reservation.units_bound {
         0 => last.quantity,

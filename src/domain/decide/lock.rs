@@ -47,6 +47,7 @@ fn new_claim(caller: &Caller, command: &TakeLock, now: Instant, lane: Lane, fenc
         created_by: caller.cause.actor.clone(),
         deactivated_at: None,
         expires_at: command.ttl_seconds.map(|seconds| later(now, seconds)),
+        last_seq: 0,
         claim: Claim::Lock(Lock {
             requester: command.requester.clone(),
             resource: command.resource.clone(),

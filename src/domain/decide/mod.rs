@@ -3,22 +3,33 @@
 //!
 //! | file | verbs |
 //! |---|---|
-//! | `reserve`, `confirm`, `extend`, `terminate`, `cancel` | reservations |
+//! | `reserve`, `confirm`, `extend`, `terminate`, `cancel`, `update` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
 //! | `pool_put`, `withdraw`, `operator` | the operator's |
+//! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
+//! | `offers` | what would fit in place of what does not |
+//! | `dry_run` | any of them, taken back |
 
+mod availability;
 mod cancel;
 mod check;
 mod confirm;
+mod dry_run;
 mod extend;
+mod extension;
+mod find;
 mod lock;
+mod look;
+mod offers;
 mod operator;
 mod pool_put;
+mod quote;
 mod renew;
 mod reserve;
 mod terminate;
 mod unlock;
+mod update;
 mod withdraw;
 
 use super::command::{Command, Request};
@@ -27,11 +38,18 @@ use super::id::{Entropy, HoldId, PoolName, ResourceName, Tenant};
 use super::outcome::{Answer, Outcome, Refusal};
 use super::resource::{LockName, Pool};
 use super::state::{Cause, PoolState, State};
-use super::tick::tick_hold;
+use super::tick::{as_of, tick_hold};
 use super::window::Instant;
 
 /// Decides one request upon a state in which its lanes, holds and locks are loaded.
 pub fn decide(state: &mut State, request: &Request) -> Outcome {
+    match request.is_dry_run {
+        false => carry_out(state, request),
+        true => dry_run::decide(state, request),
+    }
+}
+
+fn carry_out(state: &mut State, request: &Request) -> Outcome {
     if let Some(not_after) = request.not_after
         && decided_at(state, request).is_some_and(|now| now > not_after)
     {
@@ -42,7 +60,8 @@ pub fn decide(state: &mut State, request: &Request) -> Outcome {
         (Command::ReservationTerminate(command), _) => operator::terminate(state, request, command),
         (Command::LockRelease(command), _) => operator::release(state, request, command),
         (command, Some(tenant)) => {
-            let caller = Caller { tenant, cause: Cause::request(request), entropy: request.entropy };
+            let (cause, siblings) = (Cause::request(request), request.locked_siblings());
+            let caller = Caller { tenant, cause, entropy: request.entropy, siblings };
             decide_for(state, &caller, command)
         }
         (_, None) => Err(Refusal::NotFound),
@@ -61,6 +80,7 @@ struct Caller<'a> {
     tenant: &'a Tenant,
     cause: Cause,
     entropy: Entropy,
+    siblings: &'a [PoolName],
 }
 
 impl Caller<'_> {
@@ -76,10 +96,12 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Extend(extend) => extend::decide(state, caller, extend),
         Command::Terminate(terminate) => terminate::decide(state, caller, terminate),
         Command::Cancel(cancel) => cancel::decide(state, caller, cancel),
+        Command::Update(update) => update::decide(state, caller, update),
         Command::Lock(lock) => lock::decide(state, caller, lock),
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
+        Command::Look(look) => look::decide(state, caller, look),
         Command::PoolPut(_) | Command::ReservationTerminate(_) | Command::LockRelease(_) => Err(Refusal::NotFound),
     }
 }
@@ -100,11 +122,26 @@ struct Subject {
 impl Subject {
     /// `not_found` for what is absent, another tenant's, or a lock.
     fn find(state: &mut State, caller: &Caller, id: HoldId) -> Result<Subject, Refusal> {
-        let is_callers = |hold: &&Hold| hold.kind() == Kind::Reservation && hold.tenant == *caller.tenant;
-        state.hold(id).filter(is_callers).ok_or(Refusal::NotFound)?;
-        let now = state.now(id.lane()).ok_or(Refusal::NotFound)?;
+        Subject::callers(state, caller, id)?;
         tick_hold(state, id);
-        let hold = state.hold(id).ok_or(Refusal::NotFound)?.clone();
+        let hold = Subject::callers(state, caller, id)?.clone();
+        Subject::of(state, hold)
+    }
+
+    fn callers<'a>(state: &'a State, caller: &Caller, id: HoldId) -> Result<&'a Hold, Refusal> {
+        let is_callers = |hold: &&Hold| hold.kind() == Kind::Reservation && hold.tenant == *caller.tenant;
+        state.hold(id).filter(is_callers).ok_or(Refusal::NotFound)
+    }
+
+    /// The same for what changes nothing: what is due shows, and is not carried out.
+    fn read(state: &State, caller: &Caller, id: HoldId) -> Result<Subject, Refusal> {
+        let hold = Subject::callers(state, caller, id)?.clone();
+        let now = state.now(id.lane()).ok_or(Refusal::NotFound)?;
+        Subject::of(state, as_of(hold, now))
+    }
+
+    fn of(state: &State, hold: Hold) -> Result<Subject, Refusal> {
+        let now = state.now(hold.id.lane()).ok_or(Refusal::NotFound)?;
         let reservation = hold.reservation().ok_or(Refusal::NotFound)?.clone();
         let pool = find_pool(state, &reservation.pool)?.pool.clone();
         Ok(Subject { hold, reservation, pool, now })

@@ -14,16 +14,17 @@ use crate::domain::window::ceil;
 /// Cancels what has not started, ends what runs; what is over stays as it is.
 pub(super) fn terminate(state: &mut State, request: &Request, command: &ReservationTerminate) -> Outcome {
     let cause = Cause::request(request);
-    let caller = Caller { tenant: &command.tenant, cause, entropy: request.entropy };
+    let caller = Caller { tenant: &command.tenant, cause, entropy: request.entropy, siblings: &[] };
     let Subject { hold, pool, now, .. } = Subject::find(state, &caller, command.id)?;
     if hold.status.is_terminal() {
         return answer(hold, Vec::new(), 0);
     }
     let units = hold.reservation().map(|reservation| reservation.units.iter().collect()).unwrap_or_default();
     let cut_at = ceil(now, pool.policy.grain_seconds);
-    let (hold, credit_cents) = taken_back(hold, EndReason::Operator, now, cut_at);
+    let (hold, credits) = taken_back(hold, EndReason::Operator, now, cut_at);
     let event_type = if hold.status == Status::Ended { EventType::Ended } else { EventType::Canceled };
-    answer(state.record(hold, event_type, now, &caller.cause), units, credit_cents)
+    let hold = state.record_with(hold, event_type, now, &caller.cause, credits);
+    answer(hold, units, credits.return_cents.unwrap_or_default())
 }
 
 fn answer(hold: Hold, units: Vec<u32>, credit_cents: i64) -> Outcome {

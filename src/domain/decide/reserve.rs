@@ -1,15 +1,15 @@
 //! `reserve`: units of a pool over one or several intervals, all of them or nothing.
 
-use super::{Caller, answer, check, find_pool};
+use super::{Caller, answer, check, find_pool, offers};
 use crate::domain::command::Reserve;
 use crate::domain::event::EventType;
 use crate::domain::hold::{Claim, Hold, Reservation, Status, Units};
 use crate::domain::id::{HoldId, Lane};
 use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::price::cost_cents;
-use crate::domain::resource::{Policy, Pool, QUANTITY_MAX};
-use crate::domain::state::State;
-use crate::domain::tick::activated;
+use crate::domain::resource::{Policy, Pool};
+use crate::domain::state::{PoolState, State};
+use crate::domain::tick::{activated, announce_late};
 use crate::domain::window::{Instant, ceil, floor, later};
 
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> Outcome {
@@ -17,15 +17,15 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     let now = state.now(Lane::of_pool(name)).ok_or(Refusal::UnknownPool)?;
     state.lapse(name);
     let known = find_pool(state, name)?;
-    let pool = &known.pool;
-    check_kind(pool, command)?;
-    check_policy(&pool.policy, command)?;
-    check_zone(pool, command)?;
-    let terms = check::terms(pool, command.price.offer_key.as_ref())?;
-    check_time(&pool.policy, now, command)?;
-    check::capacity(known, command.zone.as_ref(), &command.intervals)?;
-    check::price(&terms, &command.price)?;
+    let terms = match check(known, now, command) {
+        Ok(terms) => terms,
+        Err(refusal) => {
+            let refusal = offers::for_new(refusal, known, now, command);
+            return Err(offers::elsewhere(refusal, state, caller, command));
+        }
+    };
 
+    let pool = &known.pool;
     let reservation = reservation(pool, command, terms).ok_or_else(no_interval)?;
     let hold = Hold {
         id: HoldId::mint(now, pool.lane(), &caller.entropy),
@@ -37,6 +37,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
         created_by: caller.cause.actor.clone(),
         deactivated_at: None,
         expires_at: None,
+        last_seq: 0,
         claim: Claim::Reservation(reservation),
     };
     match command.hold_seconds {
@@ -45,15 +46,31 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
     }
 }
 
-/// Records a reservation that stands now, and that it is active where its start has come.
+/// All that is checked of a new reservation, in order of precedence; gives its terms. What has lapsed must have been
+/// taken out of the pool's use before.
+pub(super) fn check(known: &PoolState, now: Instant, command: &Reserve) -> Result<check::Terms, Refusal> {
+    let pool = &known.pool;
+    check::kind(pool, command.wanted_kind.as_ref())?;
+    check_policy(&pool.policy, command)?;
+    check_zone(pool, command)?;
+    let terms = check::terms(pool, command.price.offer_key.as_ref())?;
+    check_time(&pool.policy, now, command)?;
+    check::capacity(known, command.zone.as_ref(), &command.intervals)?;
+    check::price(&terms, &command.price)?;
+    Ok(terms)
+}
+
+/// Records a reservation that stands now, that it is active where its start has come, and that its end is near where
+/// it is.
 pub(super) fn place(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant) -> Outcome {
     hold.status = Status::Pending;
     hold.expires_at = None;
     let placed = state.record(hold, EventType::Placed, now, &caller.cause);
-    match placed.due_at().is_some_and(|start_time| start_time <= now) {
-        true => answer(state.record(activated(placed), EventType::Active, now, &caller.cause)),
-        false => answer(placed),
-    }
+    let placed = match placed.moves_at().is_some_and(|start_time| start_time <= now) {
+        true => state.record(activated(placed), EventType::Active, now, &caller.cause),
+        false => placed,
+    };
+    answer(announce_late(state, placed, now))
 }
 
 fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, seconds: u32) -> Outcome {
@@ -63,14 +80,6 @@ fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, se
     answer(state.record(hold, EventType::Held, now, &caller.cause))
 }
 
-/// A pool found by kind may have become another kind's since.
-fn check_kind(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
-    let is_of_kind = command.wanted_kind.as_ref().is_none_or(|wanted| {
-        pool.instance_type.as_ref() == Some(&wanted.instance_type) && pool.region.as_ref() == Some(&wanted.region)
-    });
-    is_of_kind.then_some(()).ok_or(Refusal::UnknownPool)
-}
-
 fn check_zone(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
     match command.zone.as_ref().is_none_or(|zone| pool.zones.contains_key(zone)) {
         true => Ok(()),
@@ -78,7 +87,7 @@ fn check_zone(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
     }
 }
 
-fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
+pub(super) fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
     check::enabled(policy)?;
     if command.intervals.is_empty() {
         return Err(no_interval());
@@ -91,7 +100,7 @@ fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
         check::alignment(policy, interval.start, || field(command, index, "start_time"))?;
         check::alignment(policy, interval.end, || field(command, index, "end_time"))?;
     }
-    let max = policy.quantity_max.unwrap_or(QUANTITY_MAX).min(QUANTITY_MAX);
+    let max = check::quantity_max(policy);
     for (index, interval) in command.intervals.iter().enumerate() {
         check::quantity(policy, interval.quantity, max, || field(command, index, "quantity"))?;
     }
@@ -99,11 +108,7 @@ fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
 }
 
 fn check_time(policy: &Policy, now: Instant, command: &Reserve) -> Result<(), Refusal> {
-    let grain = policy.grain_seconds;
-    let earliest_start = match policy.lead_time_seconds {
-        0 => floor(now, grain),
-        seconds => ceil(later(now, seconds), grain),
-    };
+    let earliest_start = earliest_start(policy, now);
     if command.intervals.iter().any(|interval| interval.start < earliest_start) {
         return Err(Refusal::LeadTimeViolation { earliest_start });
     }
@@ -111,6 +116,14 @@ fn check_time(policy: &Policy, now: Instant, command: &Reserve) -> Result<(), Re
         check::horizon(policy, now, interval.end, || field(command, index, "end_time"))?;
     }
     Ok(())
+}
+
+/// The first point of the grid at which something can start: without a lead time, that of the running grain.
+pub(super) fn earliest_start(policy: &Policy, now: Instant) -> Instant {
+    match policy.lead_time_seconds {
+        0 => floor(now, policy.grain_seconds),
+        seconds => ceil(later(now, seconds), policy.grain_seconds),
+    }
 }
 
 /// The name under which the client sent a field of an interval.
@@ -148,5 +161,8 @@ fn reservation(pool: &Pool, command: &Reserve, terms: check::Terms) -> Option<Re
         unit_price_cents: terms.unit_price_cents,
         return_buyback_price_cents: terms.return_buyback_price_cents,
         pause_buyback_price_cents: terms.pause_buyback_price_cents,
+        paused_at: None,
+        ending_soon_seconds: pool.policy.ending_soon_seconds,
+        warned_end: None,
     })
 }

@@ -2,13 +2,14 @@
 
 use super::{Caller, Subject, check};
 use crate::domain::command::{Part, Terminate, UnitId};
-use crate::domain::event::EventType;
-use crate::domain::hold::{EndReason, Hold, Reservation, Status, Units};
+use crate::domain::event::{Credits, EventType};
+use crate::domain::hold::{EndReason, Hold, Reservation, Status};
 use crate::domain::outcome::{Answer, Outcome, Refusal, Terminated};
+use crate::domain::pause;
 use crate::domain::price::worth_cents;
 use crate::domain::resource::Policy;
 use crate::domain::state::State;
-use crate::domain::tick::ended;
+use crate::domain::tick::{announce_late, ended};
 use crate::domain::window::{Instant, Interval, ceil};
 
 const ALLOWED: [Status; 2] = [Status::Active, Status::Paused];
@@ -32,14 +33,14 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Terminate) ->
     let (gone, cut) = plan(policy, command, reservation, gone, cut_at)?;
 
     let credit_cents = worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents);
-    let (mut hold, event_type) = match gone.len() == held_count(reservation) {
+    let (hold, event_type) = match gone.len() == held_count(reservation) {
         true => (ended(subject.hold, Status::Ended, EndReason::Terminated, subject.now), EventType::Ended),
         false => (subject.hold, EventType::Reduced),
     };
-    if let Some(reservation) = hold.reservation_mut() {
-        shorten(reservation, cut, cut_at, &gone);
-    }
-    let hold = state.record(hold, event_type, subject.now, &caller.cause);
+    let (hold, pause_cents) = without(hold, cut, cut_at, &gone, subject.now);
+    let credits = Credits { return_cents: Some(credit_cents), pause_cents };
+    let hold = state.record_with(hold, event_type, subject.now, &caller.cause, credits);
+    let hold = announce_late(state, hold, subject.now);
     let terminated_units = gone.into_iter().map(|number| UnitId { hold: command.id, number }).collect();
     terminated(Terminated { hold, terminated_units, already_terminated, credit_cents })
 }
@@ -174,17 +175,27 @@ impl Cut {
     }
 }
 
-/// The whole of a reservation that runs, given back from `cut_at` on: the hold as it is then, and the credit for it.
-pub(super) fn given_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, i64) {
-    let mut hold = ended(hold, Status::Ended, reason, now);
-    let mut credit_cents = 0;
-    if let Some(reservation) = hold.reservation_mut() {
-        let cut = Cut::of(&reservation.intervals, cut_at, u32::MAX);
-        credit_cents = worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents);
-        shorten(reservation, cut, cut_at, &[]);
-        reservation.units = Units::default();
-    }
-    (hold, credit_cents)
+/// The whole of a reservation that runs, given back from `cut_at` on: the hold as it is then, and what it is credited.
+pub(super) fn given_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, Credits) {
+    let hold = ended(hold, Status::Ended, reason, now);
+    let Some(reservation) = hold.reservation() else { return (hold, Credits::default()) };
+    let cut = Cut::of(&reservation.intervals, cut_at, u32::MAX);
+    let return_cents = Some(worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents));
+    let units: Vec<u32> = reservation.units.iter().collect();
+    let (hold, pause_cents) = without(hold, cut, cut_at, &units, now);
+    (hold, Credits { return_cents, pause_cents })
+}
+
+/// The hold without what is given back, and what was paused of it until then, in cents.
+fn without(mut hold: Hold, cut: Cut, cut_at: Instant, given_back: &[u32], now: Instant) -> (Hold, Option<i64>) {
+    let goes_on = !hold.status.is_terminal();
+    let Some(reservation) = hold.reservation_mut() else { return (hold, None) };
+    let pause_cents = match goes_on {
+        true => pause::settle_and_go_on(reservation, now),
+        false => pause::settle(reservation, now),
+    };
+    shorten(reservation, cut, cut_at, given_back);
+    (hold, pause_cents)
 }
 
 fn shorten(reservation: &mut Reservation, cut: Cut, cut_at: Instant, given_back: &[u32]) {

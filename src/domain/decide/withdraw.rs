@@ -3,7 +3,7 @@
 use super::pool_put::live_on;
 use super::terminate::given_back;
 use crate::domain::booked::{Stretch, VICTIMS_MAX, VictimOrder, Withdrawn};
-use crate::domain::event::EventType;
+use crate::domain::event::{Credits, EventType};
 use crate::domain::hold::{EndReason, Hold, Status, usage_change};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::pool_state::PoolState;
@@ -55,20 +55,19 @@ fn is_overbooked(pool: &PoolState, hold: &Hold, now: Instant) -> bool {
 }
 
 /// What runs is cut at once, not at the next point of the grid, because the units are gone.
-fn withdrawn(hold: Hold, now: Instant) -> (Hold, i64) {
+fn withdrawn(hold: Hold, now: Instant) -> (Hold, Credits) {
     taken_back(hold, EndReason::CapacityWithdrawn, now, now)
 }
 
-/// A live reservation as it is once the operator takes it back, and the credit: what runs is cut at `cut_at` and
-/// credited from there on as if it had been terminated, what has not started is canceled for the whole of its price.
-pub(super) fn taken_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, i64) {
+/// A live reservation as it is once the operator takes it back, and what it is credited: what runs is cut at `cut_at`
+/// and credited as if it had been terminated, what has not started as if it had been canceled: for the whole of its
+/// price.
+pub(super) fn taken_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, Credits) {
     match hold.status {
         Status::Active | Status::Paused => given_back(hold, reason, now, cut_at),
-        status => {
-            let price = hold.reservation().map_or(0, |reservation| reservation.total_price_cents);
-            // A hold that was not confirmed has cost nothing.
-            let credit_cents = if status == Status::Held { 0 } else { price };
-            (ended(hold, Status::Canceled, reason, now), credit_cents)
+        _ => {
+            let return_cents = hold.reservation().map(|reservation| reservation.total_price_cents);
+            (ended(hold, Status::Canceled, reason, now), Credits { return_cents, pause_cents: None })
         }
     }
 }
@@ -79,9 +78,10 @@ pub(super) fn carry_out(state: &mut State, victims: Vec<Hold>, now: Instant, cau
         tick_hold(state, victim.id);
         let hold = state.hold(victim.id)?.clone();
         let quantity = hold.reservation()?.quantity;
-        let (hold, credit_cents) = withdrawn(hold, now);
+        let (hold, credits) = withdrawn(hold, now);
         let event_type = if hold.status == Status::Ended { EventType::Ended } else { EventType::Canceled };
-        let hold = state.record(hold, event_type, now, cause);
+        let hold = state.record_with(hold, event_type, now, cause, credits);
+        let credit_cents = credits.return_cents.unwrap_or_default();
         Some(Withdrawn { id: hold.id, tenant: hold.tenant, status: hold.status, quantity, credit_cents })
     };
     victims.into_iter().filter_map(end).collect()

@@ -141,6 +141,15 @@ impl Usage {
         }
     }
 
+    /// The first instant at or after `start` at which the load is `limit` or less; `None`: never.
+    pub fn first_at_most(&self, start: Instant, limit: i64) -> Option<Instant> {
+        let limit = limit.saturating_sub(self.base);
+        match self.steps.sum_at(start.timestamp_micros()) <= limit {
+            true => Some(start),
+            false => self.steps.first_at_most(start.timestamp_micros(), limit).map(from_micros),
+        }
+    }
+
     /// Every stretch from `from` on in which more is in use than there is, as `(start, end, load)` with the greatest
     /// load of the stretch; the last may have no end. Looks at everything from `from` on: for refusals only.
     pub fn overcommitted(&self, from: Instant) -> Vec<(Instant, Option<Instant>, i64)> {

@@ -3,10 +3,13 @@
 
 use std::cmp::Ordering;
 
-/// The place of the sentinel that stands for "no node": its sum is 0, and no running sum is as low as its peak.
+/// The place of the sentinel that stands for "no node": its sum is 0, and no running sum is as low as its peak or as
+/// high as its trough.
 const NONE: usize = 0;
 /// Less than every running sum, and far enough from the end of the range to be added to.
 const NO_PEAK: i64 = i64::MIN / 4;
+/// More than every running sum, likewise.
+const NO_TROUGH: i64 = i64::MAX / 4;
 
 #[derive(Debug)]
 struct Node {
@@ -16,8 +19,9 @@ struct Node {
     delta: i64,
     /// Over the whole subtree.
     sum: i64,
-    /// The greatest running sum within the subtree, from its first change on.
+    /// The greatest and the least running sum within the subtree, from its first change on.
     peak: i64,
+    trough: i64,
     left: usize,
     right: usize,
     height: u8,
@@ -32,24 +36,58 @@ pub(super) struct Steps {
     root: usize,
 }
 
-/// The sum of some consecutive changes, and the greatest running sum among them.
+/// The sum of some consecutive changes, and the greatest and the least running sum among them.
 #[derive(Clone, Copy)]
 struct Part {
     sum: i64,
     peak: i64,
+    trough: i64,
 }
 
 impl Part {
-    const EMPTY: Part = Part { sum: 0, peak: NO_PEAK };
+    const EMPTY: Part = Part { sum: 0, peak: NO_PEAK, trough: NO_TROUGH };
+
+    fn one(delta: i64) -> Part {
+        Part { sum: delta, peak: delta, trough: delta }
+    }
 
     fn then(self, next: Part) -> Part {
-        Part { sum: self.sum + next.sum, peak: self.peak.max(self.sum + next.peak) }
+        Part {
+            sum: self.sum + next.sum,
+            peak: self.peak.max(self.sum + next.peak),
+            trough: self.trough.min(self.sum + next.trough),
+        }
+    }
+}
+
+/// What a running sum is searched for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Above(i64),
+    AtMost(i64),
+}
+
+impl Wanted {
+    fn is(self, sum: i64) -> bool {
+        match self {
+            Wanted::Above(limit) => sum > limit,
+            Wanted::AtMost(limit) => sum <= limit,
+        }
+    }
+
+    /// Is it anywhere in a subtree before which the sum is `sum`?
+    fn is_within(self, sum: i64, node: &Node) -> bool {
+        self.is(match self {
+            Wanted::Above(_) => sum + node.peak,
+            Wanted::AtMost(_) => sum + node.trough,
+        })
     }
 }
 
 impl Steps {
     pub(super) fn new() -> Steps {
-        let sentinel = Node { at: 0, delta: 0, sum: 0, peak: NO_PEAK, left: NONE, right: NONE, height: 0 };
+        let Part { sum, peak, trough } = Part::EMPTY;
+        let sentinel = Node { at: 0, delta: 0, sum, peak, trough, left: NONE, right: NONE, height: 0 };
         Steps { nodes: vec![sentinel], free: Vec::new(), root: NONE }
     }
 
@@ -85,7 +123,13 @@ impl Steps {
     /// The first change after `start` that brings the sum above `limit`.
     pub(super) fn first_above(&self, start: i64, limit: i64) -> Option<i64> {
         let mut sum = self.sum_at(start);
-        self.find_above(self.root, Some(start), &mut sum, limit)
+        self.find(self.root, Some(start), &mut sum, Wanted::Above(limit))
+    }
+
+    /// The first change after `start` that brings the sum to `limit` or below.
+    pub(super) fn first_at_most(&self, start: i64, limit: i64) -> Option<i64> {
+        let mut sum = self.sum_at(start);
+        self.find(self.root, Some(start), &mut sum, Wanted::AtMost(limit))
     }
 
     /// Every change after `start`, in order: the instant and the change.
@@ -129,7 +173,7 @@ impl Steps {
         }
         let here = self.visit(node);
         if after.is_none() && before.is_none() {
-            return Part { sum: here.sum, peak: here.peak };
+            return Part { sum: here.sum, peak: here.peak, trough: here.trough };
         }
         if after.is_some_and(|after| here.at <= after) {
             return self.part(here.right, after, before);
@@ -137,30 +181,30 @@ impl Steps {
         if before.is_some_and(|before| here.at >= before) {
             return self.part(here.left, after, before);
         }
-        let own = Part { sum: here.delta, peak: here.delta };
+        let own = Part::one(here.delta);
         self.part(here.left, after, None).then(own).then(self.part(here.right, None, before))
     }
 
     /// `sum` is the sum before the first change looked at, and afterwards that behind the last one.
-    fn find_above(&self, node: usize, after: Option<i64>, sum: &mut i64, limit: i64) -> Option<i64> {
+    fn find(&self, node: usize, after: Option<i64>, sum: &mut i64, wanted: Wanted) -> Option<i64> {
         if node == NONE {
             return None;
         }
         let here = self.visit(node);
-        if after.is_none() && *sum + here.peak <= limit {
+        if after.is_none() && !wanted.is_within(*sum, here) {
             *sum += here.sum;
             return None;
         }
         if after.is_some_and(|after| here.at <= after) {
-            return self.find_above(here.right, after, sum, limit);
+            return self.find(here.right, after, sum, wanted);
         }
-        if let Some(found) = self.find_above(here.left, after, sum, limit) {
+        if let Some(found) = self.find(here.left, after, sum, wanted) {
             return Some(found);
         }
         *sum += here.delta;
-        match *sum > limit {
+        match wanted.is(*sum) {
             true => Some(here.at),
-            false => self.find_above(here.right, None, sum, limit),
+            false => self.find(here.right, None, sum, wanted),
         }
     }
 
@@ -196,7 +240,8 @@ impl Steps {
     }
 
     fn new_node(&mut self, at: i64, delta: i64) -> usize {
-        let node = Node { at, delta, sum: delta, peak: delta, left: NONE, right: NONE, height: 1 };
+        let Part { sum, peak, trough } = Part::one(delta);
+        let node = Node { at, delta, sum, peak, trough, left: NONE, right: NONE, height: 1 };
         match self.free.pop() {
             Some(place) => {
                 self.nodes[place] = node;
@@ -279,12 +324,15 @@ impl Steps {
     }
 
     fn sum_up(&mut self, node: usize) {
-        let part = |node: usize| Part { sum: self.nodes[node].sum, peak: self.nodes[node].peak };
+        let part = |node: usize| {
+            let Node { sum, peak, trough, .. } = self.nodes[node];
+            Part { sum, peak, trough }
+        };
         let Node { delta, left, right, .. } = self.nodes[node];
-        let whole = part(left).then(Part { sum: delta, peak: delta }).then(part(right));
+        let whole = part(left).then(Part::one(delta)).then(part(right));
         let height = 1 + self.height(left).max(self.height(right));
         let here = &mut self.nodes[node];
-        (here.sum, here.peak, here.height) = (whole.sum, whole.peak, height);
+        (here.sum, here.peak, here.trough, here.height) = (whole.sum, whole.peak, whole.trough, height);
     }
 }
 

@@ -34,9 +34,9 @@ fn check_node(steps: &Steps, node: usize) -> Part {
     let here = &steps.nodes[node];
     let (left, right) = (steps.height(here.left), steps.height(here.right));
     assert!(left.abs_diff(right) <= 1 && here.height == 1 + left.max(right));
-    let own = Part { sum: here.delta, peak: here.delta };
+    let own = Part::one(here.delta);
     let whole = check_node(steps, here.left).then(own).then(check_node(steps, here.right));
-    assert_eq!((here.sum, here.peak), (whole.sum, whole.peak));
+    assert_eq!((here.sum, here.peak, here.trough), (whole.sum, whole.peak, whole.trough));
     whole
 }
 
@@ -65,6 +65,8 @@ proptest! {
             let above = kept.iter().find(|(at, _)| *at > start && sum_at(&changes, *at) > limit);
             let expected = above.map(|(at, _)| *at);
             prop_assert_eq!(steps.first_above(start, limit - base), expected);
+            let at_most = kept.iter().find(|(at, _)| *at > start && sum_at(&changes, *at) <= limit);
+            prop_assert_eq!(steps.first_at_most(start, limit - base), at_most.map(|(at, _)| *at));
             for end in start + 1..41 {
                 let peak = (start..end).map(|at| sum_at(&changes, at)).max().unwrap_or(0);
                 prop_assert_eq!(base + steps.peak(start, end), peak);
@@ -93,6 +95,8 @@ fn a_hundred_thousand_intervals_are_asked_in_a_few_dozen_steps() {
     assert!(most(visits_of(|| steps.peak(1_001, 299_001))), "nearly everything");
     assert!(most(visits_of(|| steps.first_above(5, 1_000))), "never");
     assert!(most(visits_of(|| steps.first_above(299_000, 10))), "late");
+    assert!(most(visits_of(|| steps.first_at_most(5, -1))), "never so low");
+    assert!(most(visits_of(|| steps.first_at_most(5, 0))), "low at the end only");
     assert!(most(visits_of(|| steps.add(150_001, 9))), "a new change");
     assert!(most(visits_of(|| steps.add(150_001, -9))), "a change taken back");
 }

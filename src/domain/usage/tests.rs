@@ -59,6 +59,10 @@ impl Model {
             for limit in [-4, 0, 2] {
                 let above = (start..MINUTES).find(|number| at(*number) > limit).map(minute);
                 assert_eq!(usage.first_above(minute(start), limit), above, "{start} above {limit}");
+                // Behind the minutes that the model knows the load may still fall.
+                let low = usage.first_at_most(minute(start), limit).filter(|at| *at < minute(MINUTES));
+                let at_most = (start..MINUTES).find(|number| at(*number) <= limit).map(minute);
+                assert_eq!(low, at_most, "{start} at most {limit}");
             }
         }
         let from = self.folded;

@@ -4,7 +4,8 @@ insert into hold (
     lane, id, kind, tenant, status, end_reason, version, created_at, created_by, deactivated_at, expires_at, due_at,
     occupied_until, pool, name, instance_type, region, start_time, end_time, quantity, intervals, units, units_bound,
     launch_specification, tags, offer_key, unit_price_cents, return_buyback_price_cents, pause_buyback_price_cents,
-    total_price_cents, requester, resource, resource_type, release_token, fencing_token, zone
+    total_price_cents, requester, resource, resource_type, release_token, fencing_token, paused_at,
+    ending_soon_seconds, warned_end, last_seq, zone
 )
 select
     new.lane, new.id, new.kind::hold_kind, new.tenant, new.status::hold_status, new.end_reason::end_reason, new.version,
@@ -12,5 +13,6 @@ select
     new.name, new.instance_type, new.region, new.start_time, new.end_time, new.quantity, new.intervals::bigint[],
     new.units::integer[], new.units_bound, new.launch_specification::json, new.tags::json, new.offer_key,
     new.unit_price_cents, new.return_buyback_price_cents, new.pause_buyback_price_cents, new.total_price_cents,
-    new.requester, new.resource, new.resource_type, new.release_token, new.fencing_token, new.zone
+    new.requester, new.resource, new.resource_type, new.release_token, new.fencing_token,
+    new.paused_at, new.ending_soon_seconds, new.warned_end, new.last_seq, new.zone
 from {rows}

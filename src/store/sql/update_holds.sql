@@ -34,6 +34,10 @@ set
     resource_type = new.resource_type,
     release_token = new.release_token,
     fencing_token = new.fencing_token,
+    paused_at = new.paused_at,
+    ending_soon_seconds = new.ending_soon_seconds,
+    warned_end = new.warned_end,
+    last_seq = new.last_seq,
     zone = new.zone
 from {rows}
 cross join lateral (

@@ -1,12 +1,14 @@
 //! A worker that stands still and wakes up later than everybody thought.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::process::WorkerProcess;
 use super::publish::pass_lease;
-use super::{COMMIT, make_pool, one_hour};
+use super::{COMMIT, count_holds, make_pool, one_hour};
 use crate::checker::check;
-use crate::harness::{Berth, hours_from_now};
+use crate::harness::{Berth, hours_from_now, start_stack};
 use crate::tap::{Tap, Way};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,4 +71,50 @@ async fn a_relay_stopped_within_a_batch_finds_the_stream_closed_to_it_when_it_wa
     // The server takes the words of a connection in order: behind this answer is nothing of the late batch.
     answered.push(berth.insist("reserve", "last", &one_hour()).await);
     check(&berth, &answered).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgres_stands_still_every_request_is_answered_and_afterwards_done_once_by_its_key() {
+    let stack = start_stack().await;
+    let berth = Berth::on(stack.database_url(), stack.nats_url(), "berth".to_owned()).await;
+    let worker = WorkerProcess::start(&berth).await;
+    make_pool(&berth).await;
+    let postgres = postgres_processes(stack.data_dir());
+    signal(&postgres, "STOP");
+
+    // Without a word from Postgres, as when its machine stands still: no connection is closed.
+    let mut waiting = Vec::new();
+    for number in 0..4 {
+        waiting.push(berth.send("reserve", Some(&format!("k{number}")), &one_hour()).await);
+    }
+    for sent in &mut waiting {
+        let answer = sent.answer().await;
+        assert!(["unavailable", "unknown_outcome"].contains(&answer.reply.code()), "{}", answer.reply.body);
+    }
+    worker.until_ready(false).await;
+
+    signal(&postgres, "CONT");
+    worker.until_ready(true).await;
+    let mut answered = Vec::new();
+    for number in 0..4 {
+        answered.push(berth.insist("reserve", &format!("k{number}"), &one_hour()).await);
+    }
+    assert_eq!(count_holds(&berth.sql().await).await, 4);
+    check(&berth, &answered).await;
+    worker.stop().await;
+    stack.stop().await.unwrap();
+}
+
+/// The server and all its children.
+fn postgres_processes(data_dir: &Path) -> Vec<String> {
+    let pid = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).unwrap();
+    let postmaster = pid.lines().next().unwrap().to_owned();
+    let tasks = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+    std::iter::once(postmaster).chain(tasks.split_whitespace().map(str::to_owned)).collect()
+}
+
+fn signal(processes: &[String], name: &str) {
+    let kill = ["-c", r#"name="$1"; shift; kill -s "$name" "$@""#, "kill", name];
+    let status = std::process::Command::new("sh").args(kill).args(processes).status().unwrap();
+    assert!(status.success());
 }
