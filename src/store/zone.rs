@@ -1,5 +1,7 @@
 //! The zones of pools: rows to types and back.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
@@ -52,13 +54,23 @@ fn parts(pool: &Pool) -> Vec<Part<'_>> {
     pool.zones.iter().flat_map(of_zone).collect()
 }
 
+/// The zones of `read_capacity`.
+pub fn names(row: &PgRow) -> Result<BTreeSet<ZoneName>, sqlx::Error> {
+    let names: Vec<String> = get(row, "zone_names")?;
+    names.iter().map(|name| parse(name)).collect()
+}
+
+fn parse(name: &str) -> Result<ZoneName, sqlx::Error> {
+    ZoneName::parse(name).ok_or_else(|| sqlx::Error::Decode("not a zone".into()))
+}
+
 pub fn zones(row: &PgRow) -> Result<Zones, sqlx::Error> {
     let names: Vec<String> = get(row, "zone_names")?;
     let instants: Vec<Option<Instant>> = get(row, "zone_effective_at")?;
     let quantities: Vec<Option<i64>> = get(row, "zone_quantities")?;
     let mut zones = Zones::new();
     for (name, (effective_at, quantity)) in names.iter().zip(instants.into_iter().zip(quantities)) {
-        let zone = ZoneName::parse(name).ok_or_else(|| sqlx::Error::Decode("not a zone".into()))?;
+        let zone = parse(name)?;
         let quantity = quantity.map(u32::try_from).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
         let capacity = zones.entry(zone).or_insert(None);
         match (effective_at, quantity, capacity.as_mut()) {
