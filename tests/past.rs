@@ -50,7 +50,8 @@ struct Life {
 #[derive(Debug, PartialEq)]
 struct Snapshot {
     holds: BTreeMap<HoldId, Vec<u8>>,
-    schedules: Vec<(Vec<Step>, BTreeMap<ZoneName, Vec<Step>>)>,
+    totals: Vec<Vec<Step>>,
+    by_zone: Vec<BTreeMap<ZoneName, Vec<Step>>>,
 }
 
 fn lived(ops: &[(i64, bool, Op)]) -> Life {
@@ -166,11 +167,12 @@ fn allocation(holds: &[Hold], pool: u8, from: Instant, at: Instant) -> Allocatio
 
 fn snapshot(holds: &[Hold], at: Instant) -> Snapshot {
     let shown = |hold: &Hold| (hold.id, reply::reservation(&as_of(hold.clone(), at)).body);
-    let schedules = |pool| {
-        let allocation = allocation(holds, pool, at - TimeDelta::minutes(10), at);
-        (allocation.total(), allocation.by_zone())
-    };
-    Snapshot { holds: holds.iter().map(shown).collect(), schedules: (0..POOLS).map(schedules).collect() }
+    let allocations = || (0..POOLS).map(|pool| allocation(holds, pool, at - TimeDelta::minutes(10), at));
+    Snapshot {
+        holds: holds.iter().map(shown).collect(),
+        totals: allocations().map(|it| it.total()).collect(),
+        by_zone: allocations().map(|it| it.by_zone()).collect(),
+    }
 }
 
 fn units_of(steps: &[Step], at: Instant) -> i64 {

@@ -266,3 +266,44 @@ async fn a_pool_that_is_not_enabled_takes_no_new_reservations() {
     assert_eq!(longer["end_time"], hours_from_now(3));
     assert_eq!(berth.ask("cancel", json!({"reservation_id": id})).await.ok()["status"], "Canceled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_in_a_zone_is_told_and_what_is_withdrawn_is_credited() {
+    let berth = Berth::start().await;
+    let offers = json!([{"key": "standard", "display_name": "Standard", "unit_price_cents": 100,
+        "return_buyback_price_cents": 50, "pause_buyback_price_cents": 0}]);
+    let pool = |capacity: u32, force: Value| json!({"pool": "gpu", "capacity": capacity, "offers": offers, "zones": ["b", "a"], "force": force});
+    berth.admin("pool_put", pool(8, Value::Null)).await.ok();
+    let held = berth.ask("reserve", in_zone("gpu", "a", 3)).await.ok();
+    berth.ask("reserve", window("gpu", 2)).await.ok();
+    let full = berth.ask("reserve", in_zone("gpu", "b", 4)).await.refused("insufficient_capacity");
+    assert!(!full["offers"].as_array().unwrap().is_empty());
+    for offer in full["offers"].as_array().unwrap() {
+        let mut asked = offer["request"].clone();
+        asked["dry_run"] = json!(true);
+        assert_eq!(berth.ask("reserve", asked).await.ok()["zone"], "b");
+    }
+    let shown = berth.ask("schedule", json!({"pool": "gpu"})).await.ok();
+    assert_eq!(shown["zones"], json!(["a", "b"]));
+    let allocated = &shown["allocation_schedule"];
+    let units = |steps: &Value| -> Vec<Value> {
+        steps.as_array().unwrap().iter().map(|step| step["node_allocation"].clone()).collect()
+    };
+    assert_eq!(units(&allocated["total"]), [0, 5, 0]);
+    assert_eq!(allocated["by_zone"].as_object().unwrap().len(), 1);
+    assert_eq!(units(&allocated["by_zone"]["a"]), [0, 3, 0]);
+
+    let put = berth.admin("pool_put", pool(2, json!("oldest_first"))).await.ok();
+    assert_eq!((&put["withdrawn"][0]["credit_cents"], &put["withdrawn_count"]), (&json!(300), &json!(1)));
+    let id = &held["reservation_id"];
+    let usage = berth.ask("usage", json!({"reservation_id": id})).await.ok();
+    let (credited, net) = (&usage["summary"]["early_termination_credits_cents"], &usage["summary"]["net_cost_cents"]);
+    assert_eq!((credited, net), (&json!(300), &json!(0)));
+    let history = berth.ask("history", json!({"reservation_id": id})).await.ok();
+    let canceled = history["events"].as_array().unwrap().iter().find(|it| it["event_type"] == "Canceled").unwrap();
+    assert_eq!(canceled["return_credit_cents"], 300);
+    let then = json!({"reservation_id": id, "as_of": history["events"][0]["timestamp"]});
+    assert_eq!(berth.ask("get", then).await.ok()["zone"], "a");
+    let shown = berth.ask("schedule", json!({"pool": "gpu"})).await.ok();
+    assert_eq!(shown["allocation_schedule"]["by_zone"], json!({}));
+}
