@@ -126,10 +126,12 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What befalls a few reservations that run: they are paused, given back in part, extended, and their ends come near.
+/// What befalls a few reservations that run: they are paused, given back in part, extended, taken back, and their ends come near.
 fn running_op() -> impl Strategy<Value = Op> {
     let which = 0usize..2;
     let reserve = (0u8..2, prop::collection::vec((0i64..2, 4i64..12, 2u32..6), 1..3), prop::option::of(0u8..2));
+    let withdraw = (0u8..2, 2u32..9, 0u32..9, prop::sample::select(&VictimOrder::ALL[..]))
+        .prop_map(|(pool, capacity, of_zone, force)| Op::Put { pool, capacity, of_zone, force: Some(force) });
     prop_oneof![
         1 => reserve.prop_map(
             |(pool, parts, zone)| Op::Reserve { pool, starts_in: 0, parts, hold_seconds: None, zone }
@@ -138,7 +140,9 @@ fn running_op() -> impl Strategy<Value = Op> {
             |(which, paused)| Op::Update { which, paused: Some(paused), name: None }
         ),
         2 => which.clone().prop_map(|which| Op::Terminate { which, part: WhichPart::Quantity(1) }),
-        2 => (which, 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+        2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+        1 => which.prop_map(|which| Op::ReservationTerminate { which }),
+        1 => withdraw,
     ]
 }
 
