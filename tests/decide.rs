@@ -13,8 +13,10 @@
 //! | `… dry` | the same, only to see what would come of it |
 //! | `instead reserve … -> …` | what its refusal offers, in full and each granted when it is sent; `siblings=a,b` are looked at |
 //! | `several lock a by=x as=c1 ; unlock a by=x token=c1` | lock commands of one message |
+//! | `pool gpu … zones=a:4/b/c:13:00=4,14:00=0 force=newest_first` | zones, some with a capacity; an order of victims |
+//! | `reservation_terminate r1`, `lock_release name` with `tenant=` | the operator's verbs |
 //! | `tick`, `tick until=13:00` | the clock's batch |
-//! | `as_of r1`, `load gpu 13:00..14:00` | what a reader sees; the greatest load |
+//! | `as_of r1`, `load gpu 13:00..14:00 zone=a` | what a reader sees; the greatest load |
 //! | `… -> outcome` | the whole refusal, or facts that the answer has to show |
 //! | `! placed r1 v1 - Pending @12:00 …` | the next event of the line above: all of them, in order |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a table that can't be read fails loudly

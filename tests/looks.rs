@@ -9,7 +9,7 @@ use berth::domain::decide::decide;
 use berth::domain::id::{HoldId, PoolName};
 use berth::domain::look::{Availability, Find, Look, Looked, Mode, Target};
 use berth::domain::outcome::{Answer, Outcome};
-use berth::domain::resource::{Capacity, CapacityStep, Policy};
+use berth::domain::resource::{Capacity, CapacityStep, Policy, Zones};
 use berth::domain::state::{Changes, Decided};
 use berth::domain::window::{Instant, Interval, ceil, floor, from_micros, is_aligned};
 use proptest::prelude::*;
@@ -144,6 +144,8 @@ impl Tried {
             offers: Vec::new(),
             instance_spec: None,
             tags: None,
+            zones: Zones::new(),
+            force: None,
         }))
         .unwrap();
     }

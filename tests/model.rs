@@ -9,16 +9,14 @@ mod world;
 use berth::domain::command::{Command, Request, TenantPut};
 use berth::domain::decide::decide;
 use berth::domain::hold::{Hold, Units};
-use berth::domain::id::{HoldId, Lane};
+use berth::domain::id::{HoldId, Lane, ZoneName};
 use berth::domain::outcome::{Answer, Outcome};
 use berth::domain::quota::{Limits, TenantConfig, TenantState, TenantUse};
-use berth::domain::resource::Capacity;
-use berth::domain::state::{Changes, Decided};
+use berth::domain::state::{Changes, Decided, PoolState};
 use berth::domain::tick::as_of;
-use berth::domain::usage::Usage;
 use berth::domain::window::{Instant, Interval};
 use minutes::Minutes;
-use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, steps};
+use ops::{MINUTES, Numbering, Op, minute, op, pool_name, put, second, steps, zone_name};
 use proptest::prelude::*;
 use quotas::{Counted, acme};
 use std::collections::BTreeMap;
@@ -54,51 +52,66 @@ fn with_past(past: &Past) -> (World, Numbering, i64) {
     (world, numbering, now)
 }
 
-/// The load of each pool in each minute.
-fn loads(world: &World) -> Vec<Option<i64>> {
-    let each = |pool| (0..MINUTES).map(move |at| (pool, at));
-    let load = |(pool, at)| world.peak(&pool_name(pool), minute(at), minute(at + 1));
-    (0..2).flat_map(each).map(load).collect()
+/// The load of a pool, of its zone 0 and of its zone 1 in each minute; of the running one in what is left of it.
+fn loads_of(pool: &PoolState, now: Instant) -> Vec<i64> {
+    let window = |at| if minute(at) < now && now < minute(at + 1) { now } else { minute(at) };
+    let load = |zone: Option<ZoneName>| {
+        (0..MINUTES).map(move |at| pool.peak(zone.as_ref(), window(at), minute(at + 1))).collect::<Vec<_>>()
+    };
+    [None, Some(zone_name(0)), Some(zone_name(1))].into_iter().flat_map(load).collect()
+}
+
+/// The loads of each pool.
+fn loads(world: &World) -> Vec<i64> {
+    let known = |pool| {
+        let lane = &world.lanes[&Lane::of_pool(&pool_name(pool))];
+        loads_of(&lane.pools[&pool_name(pool)], lane.head.now)
+    };
+    (0..2).flat_map(known).collect()
 }
 
 /// The same as a worker sees it that has just read all holds from the database.
-fn cold_loads(world: &World, now: Instant) -> Vec<Option<i64>> {
+fn cold_loads(world: &World, now: Instant) -> Vec<i64> {
     let is_on = |hold: &&Hold, pool| hold.reservation().is_some_and(|it| it.pool == pool_name(pool));
     let load = |pool| {
-        let mut usage =
-            Usage::new(&world.lanes[&Lane::of_pool(&pool_name(pool))].pools[&pool_name(pool)].pool.capacity);
-        world.holds.values().filter(|hold| is_on(hold, pool)).for_each(|hold| usage.load(hold));
-        usage.lapse(now);
-        (0..MINUTES).map(move |at| Some(usage.peak(minute(at), minute(at + 1)))).collect::<Vec<_>>()
+        let configured = &world.lanes[&Lane::of_pool(&pool_name(pool))].pools[&pool_name(pool)].pool;
+        let mut known = PoolState::new(configured.clone());
+        world.holds.values().filter(|hold| is_on(hold, pool)).for_each(|hold| known.load(hold));
+        known.lapse(now);
+        loads_of(&known, now)
     };
     (0..2).flat_map(load).collect()
 }
 
 /// The same as a worker sees it that learns of everything from the journal.
-struct Follower(Vec<Usage>);
+struct Follower(Vec<PoolState>);
 
 impl Follower {
     fn new() -> Follower {
-        Follower((0..2).map(|_| Usage::new(&Capacity::Constant(8))).collect())
+        let pool = |number| match put(number, 8) {
+            Command::PoolPut(put) => PoolState::new(put.configured(1)),
+            _ => panic!(),
+        };
+        Follower((0..2).map(pool).collect())
     }
 
     fn read(&mut self, changes: &Changes) {
-        for (number, usage) in (0u8..).zip(&mut self.0) {
+        for (number, known) in (0u8..).zip(&mut self.0) {
             let name = pool_name(number);
-            changes.pools.iter().filter(|pool| pool.name == name).for_each(|pool| usage.set_capacity(&pool.capacity));
+            for pool in changes.pools.iter().filter(|pool| pool.name == name) {
+                known.configure(pool.clone());
+            }
             for event in &changes.events {
-                if event.hold.reservation().is_some_and(|it| it.pool == name) {
-                    usage.apply(event.hold.id, &event.usage, event.lapses_at());
+                if let Some(it) = event.hold.reservation().filter(|it| it.pool == name) {
+                    known.apply(event.hold.id, it.zone.as_ref(), &event.usage, event.lapses_at());
                 }
             }
         }
     }
 
-    fn loads(&mut self, now: Instant) -> Vec<Option<i64>> {
-        self.0.iter_mut().for_each(|usage| usage.lapse(now));
-        let load =
-            |usage: &Usage| -> Vec<_> { (0..MINUTES).map(|at| Some(usage.peak(minute(at), minute(at + 1)))).collect() };
-        self.0.iter().flat_map(load).collect()
+    fn loads(&mut self, now: Instant) -> Vec<i64> {
+        self.0.iter_mut().for_each(|pool| pool.lapse(now));
+        self.0.iter().flat_map(|pool| loads_of(pool, now)).collect()
     }
 }
 
@@ -115,7 +128,7 @@ fn shown(holds: impl Iterator<Item = Hold>) -> BTreeMap<HoldId, Hold> {
 fn lapse(world: &mut World) {
     for lane in world.lanes.values_mut() {
         let now = lane.head.now;
-        lane.pools.values_mut().for_each(|pool| pool.usage.lapse(now));
+        lane.pools.values_mut().for_each(|pool| pool.lapse(now));
     }
 }
 
@@ -194,7 +207,8 @@ proptest! {
         }
         prop_assert_eq!(loads(&with), loads(&without));
         prop_assert_eq!(&with.holds, &without.holds);
-        let next = numbering.request(&Op::Reserve { pool: 0, starts_in: 1, parts: vec![(0, 8, 3)], hold_seconds: Some(60) }, second(now));
+        let again = Op::Reserve { pool: 0, starts_in: 1, parts: vec![(0, 8, 3)], hold_seconds: Some(60), zone: Some(0) };
+        let next = numbering.request(&again, second(now));
         prop_assert_eq!(with.batch(std::slice::from_ref(&next)), without.batch(&[next]));
     }
 

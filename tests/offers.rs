@@ -5,11 +5,13 @@
 #[allow(dead_code)] // others need more of it
 mod world;
 
+use std::collections::BTreeMap;
+
 use berth::domain::command::{Command, Extend, PoolPut, PriceLimit, Request, Reserve};
 use berth::domain::counter::{CounterOffer, Instead, OfferReason};
-use berth::domain::id::PoolName;
+use berth::domain::id::{PoolName, ZoneName};
 use berth::domain::outcome::{Answer, Outcome, Refusal};
-use berth::domain::resource::{Capacity, CapacityStep, Policy};
+use berth::domain::resource::{Capacity, CapacityStep, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use proptest::prelude::*;
 use world::{World, request};
@@ -57,10 +59,11 @@ fn reserve(intervals: Vec<Interval>, hold_seconds: Option<u32>) -> Reserve {
         launch_specification: None,
         price: PriceLimit::default(),
         hold_seconds,
+        zone: None,
     }
 }
 
-fn put(capacity: Capacity, policy: Policy) -> Command {
+fn put(capacity: Capacity, policy: Policy, zones: Zones) -> Command {
     let (instance_type, region, instance_spec, tags) = (None, None, None, None);
     Command::PoolPut(PoolPut {
         pool: pool(),
@@ -71,6 +74,8 @@ fn put(capacity: Capacity, policy: Policy) -> Command {
         offers: Vec::new(),
         instance_spec,
         tags,
+        zones,
+        force: None,
     })
 }
 
@@ -99,39 +104,52 @@ fn policy() -> impl Strategy<Value = Policy> {
 #[derive(Clone, Debug)]
 struct Setting {
     capacity: Vec<(i64, u32)>,
-    booked: Vec<(Asked, Option<u32>, bool)>,
+    /// What there is of the zone, and whether it is asked for.
+    of_zone: Vec<(i64, u32)>,
+    in_zone: bool,
+    booked: Vec<(Asked, Option<u32>, bool, bool)>,
     policy: Policy,
     seconds_past: u32,
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let capacity = prop::collection::btree_map(1i64..30, 0u32..9, 0..3);
-    let booked = (asked(1..6, 1..3), prop::option::of(1u32..1_200), any::<bool>());
-    let parts = (capacity, 4u32..9, prop::collection::vec(booked, 0..9), policy(), 0u32..GRAIN_SECONDS);
-    parts.prop_map(|(steps, first, booked, policy, seconds_past)| {
-        let capacity = std::iter::once((-1_000, first)).chain(steps).collect();
-        Setting { capacity, booked, policy, seconds_past }
+    let steps = || (prop::collection::btree_map(1i64..30, 0u32..9, 0..3), 4u32..9);
+    let booked = (asked(1..6, 1..3), prop::option::of(1u32..1_200), any::<bool>(), any::<bool>());
+    let booked = prop::collection::vec(booked, 0..9);
+    let parts = (steps(), steps(), any::<bool>(), booked, policy(), 0u32..GRAIN_SECONDS);
+    parts.prop_map(|(of_pool, of_zone, in_zone, booked, policy, seconds_past)| {
+        let all = |(steps, first): (BTreeMap<i64, u32>, u32)| std::iter::once((-1_000, first)).chain(steps).collect();
+        Setting { capacity: all(of_pool), of_zone: all(of_zone), in_zone, booked, policy, seconds_past }
     })
 }
 
 struct Offered {
     world: World,
     count: u64,
+    /// Where everything is asked for.
+    zone: Option<ZoneName>,
+}
+
+fn zone() -> ZoneName {
+    ZoneName::parse("a").unwrap()
 }
 
 impl Offered {
     fn new(setting: &Setting) -> Offered {
-        let mut offered = Offered { world: World::new(grain(0)), count: 0 };
+        let zone_asked = setting.in_zone.then(zone);
+        let mut offered = Offered { world: World::new(grain(0)), count: 0, zone: zone_asked };
         let step = |(at, quantity): &(i64, u32)| CapacityStep { effective_at: grain(*at), quantity: *quantity };
         let capacity = Capacity::Schedule(setting.capacity.iter().map(step).collect());
-        offered.send(put(capacity.clone(), Policy { grain_seconds: 60, ..Policy::default() })).unwrap();
-        for (asked, hold_seconds, is_odd) in &setting.booked {
+        let zones: Zones = [(zone(), Some(Capacity::Schedule(setting.of_zone.iter().map(step).collect())))].into();
+        offered.send(put(capacity.clone(), Policy { grain_seconds: 60, ..Policy::default() }, zones.clone())).unwrap();
+        for (asked, hold_seconds, is_odd, is_in_zone) in &setting.booked {
             let mut intervals = asked.intervals();
             let shift = chrono::TimeDelta::seconds(if *is_odd { 240 } else { 0 });
             intervals.iter_mut().for_each(|it| (it.start, it.end) = (it.start + shift, it.end + shift));
-            let _ = offered.send(Command::Reserve(reserve(intervals, *hold_seconds)));
+            let reserve = Reserve { zone: is_in_zone.then(zone), ..reserve(intervals, *hold_seconds) };
+            let _ = offered.send(Command::Reserve(reserve));
         }
-        offered.send(put(capacity, setting.policy.clone())).unwrap();
+        offered.send(put(capacity, setting.policy.clone(), zones)).unwrap();
         offered.world.set_now(grain(0) + chrono::TimeDelta::seconds(i64::from(setting.seconds_past)));
         offered
     }
@@ -146,8 +164,13 @@ impl Offered {
         self.world.batch(&[request]).0.remove(0)
     }
 
+    fn wanted(&self, intervals: Vec<Interval>, hold_seconds: Option<u32>) -> Command {
+        Command::Reserve(Reserve { zone: self.zone.clone(), ..reserve(intervals, hold_seconds) })
+    }
+
     fn is_granted(&mut self, intervals: Vec<Interval>) -> bool {
-        self.ask(Command::Reserve(reserve(intervals, None))).is_ok()
+        let wanted = self.wanted(intervals, None);
+        self.ask(wanted).is_ok()
     }
 }
 
@@ -226,12 +249,14 @@ proptest! {
     fn every_offer_is_granted_and_none_could_be_nearer(setting in setting(), wanted in asked(1..12, 1..4)) {
         let mut offered = Offered::new(&setting);
         let wanted = wanted.intervals();
-        let outcome = offered.ask(Command::Reserve(reserve(wanted.clone(), Some(60))));
+        let asked = offered.wanted(wanted.clone(), Some(60));
+        let outcome = offered.ask(asked);
         let Err(Refusal::InsufficientCapacity { intervals, instead }) = outcome else { return Ok(()) };
         let failing: Vec<usize> =
             intervals.iter().map(|it| wanted.iter().position(|wanted| wanted.start == it.start).unwrap()).collect();
         for offer in &instead.offers {
             prop_assert_eq!(offer.request.hold_seconds, Some(60), "what was asked for otherwise stays");
+            prop_assert_eq!(&offer.request.zone, &offered.zone);
             let granted = offered.ask(Command::Reserve(offer.request.clone()));
             prop_assert!(granted.is_ok(), "{:?} is refused: {granted:?}", offer);
         }
@@ -247,7 +272,8 @@ proptest! {
         grains in 1i64..16,
     ) {
         let mut offered = Offered::new(&setting);
-        let Ok(Answer::Reservation(hold)) = offered.send(Command::Reserve(reserve(first.intervals(), None))) else {
+        let first = offered.wanted(first.intervals(), None);
+        let Ok(Answer::Reservation(hold)) = offered.send(first) else {
             return Ok(());
         };
         let present = hold.reservation().unwrap().end_time;
@@ -268,9 +294,9 @@ proptest! {
 fn combed(teeth: i64) -> Offered {
     let quantity = |at: i64| u32::from(at == 2 * teeth || at % 2 == 0);
     let steps = (0..=2 * teeth).map(|at| CapacityStep { effective_at: grain(at), quantity: quantity(at) });
-    let mut offered = Offered { world: World::new(grain(0)), count: 0 };
+    let mut offered = Offered { world: World::new(grain(0)), count: 0, zone: None };
     let policy = Policy { grain_seconds: GRAIN_SECONDS, ..Policy::default() };
-    offered.send(put(Capacity::Schedule(steps.collect()), policy)).unwrap();
+    offered.send(put(Capacity::Schedule(steps.collect()), policy, Zones::new())).unwrap();
     offered
 }
 

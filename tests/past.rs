@@ -10,19 +10,19 @@ use std::collections::BTreeMap;
 
 use berth::domain::command::{Command, PriceLimit, Reserve};
 use berth::domain::event::{Event, EventType};
-use berth::domain::hold::{Hold, Status};
-use berth::domain::id::{HoldId, Lane};
+use berth::domain::hold::{Hold, Reservation, Status};
+use berth::domain::id::{HoldId, Lane, ZoneName};
 use berth::domain::outcome::Answer;
 use berth::domain::past::{Entry, EntryKind, History, Recorded, later_part};
 use berth::domain::price::cost_cents;
-use berth::domain::schedule::{Schedule, Step};
+use berth::domain::schedule::{Allocation, Step};
 use berth::domain::state::Changes;
 use berth::domain::statement::{Grant, Statement};
 use berth::domain::tick::as_of;
 use berth::domain::window::{Instant, Interval};
 use berth::wire::{event, recall, reply};
 use chrono::TimeDelta;
-use ops::{Numbering, Op, minute, op, pool_name, put, second};
+use ops::{Numbering, Op, minute, op, pool_name, put, second, zone_name};
 use proptest::prelude::*;
 use world::{World, request};
 
@@ -50,7 +50,8 @@ struct Life {
 #[derive(Debug, PartialEq)]
 struct Snapshot {
     holds: BTreeMap<HoldId, Vec<u8>>,
-    schedules: Vec<Vec<Step>>,
+    totals: Vec<Vec<Step>>,
+    by_zone: Vec<BTreeMap<ZoneName, Vec<Step>>>,
 }
 
 fn lived(ops: &[(i64, bool, Op)]) -> Life {
@@ -157,18 +158,20 @@ fn units_at(hold: &Hold, at: Instant) -> i64 {
     intervals.iter().filter(|it| it.start <= at && at < it.end).map(|it| i64::from(it.quantity)).sum()
 }
 
-fn schedule(holds: &[Hold], pool: u8, from: Instant, at: Instant) -> Vec<Step> {
-    let mut schedule = Schedule::new(from);
+fn allocation(holds: &[Hold], pool: u8, from: Instant, at: Instant) -> Allocation {
+    let mut allocation = Allocation::new(from);
     let is_on = |hold: &&Hold| hold.reservation().is_some_and(|it| it.pool == pool_name(pool));
-    holds.iter().filter(is_on).for_each(|hold| schedule.add(&as_of(hold.clone(), at)));
-    schedule.steps()
+    holds.iter().filter(is_on).for_each(|hold| allocation.add(&as_of(hold.clone(), at)));
+    allocation
 }
 
 fn snapshot(holds: &[Hold], at: Instant) -> Snapshot {
     let shown = |hold: &Hold| (hold.id, reply::reservation(&as_of(hold.clone(), at)).body);
+    let allocations = || (0..POOLS).map(|pool| allocation(holds, pool, at - TimeDelta::minutes(10), at));
     Snapshot {
         holds: holds.iter().map(shown).collect(),
-        schedules: (0..POOLS).map(|pool| schedule(holds, pool, at - TimeDelta::minutes(10), at)).collect(),
+        totals: allocations().map(|it| it.total()).collect(),
+        by_zone: allocations().map(|it| it.by_zone()).collect(),
     }
 }
 
@@ -196,7 +199,8 @@ proptest! {
         let holds = reservations(&life.world);
         let (now, from) = (second(life.now), second(life.now) - TimeDelta::minutes(minutes));
         for pool in 0..POOLS {
-            let steps = schedule(&holds, pool, from, now);
+            let allocation = allocation(&holds, pool, from, now);
+            let (steps, by_zone) = (allocation.total(), allocation.by_zone());
             prop_assert_eq!(steps[0].effective_at, from);
             prop_assert_eq!(steps.last().unwrap().units, 0);
             prop_assert!(steps.windows(2).all(|pair| pair[0].effective_at < pair[1].effective_at));
@@ -211,6 +215,15 @@ proptest! {
             for at in (life.now..life.now + 7_200).step_by(20) {
                 let units = in_use(&life.world, pool, second(at));
                 prop_assert_eq!(units_of(&steps, second(at)), units);
+            }
+            for zone in [zone_name(0), zone_name(1)] {
+                let is_there = |it: &&Reservation| it.pool == pool_name(pool) && it.zone.as_ref() == Some(&zone);
+                for at in (life.now..life.now + 7_200).step_by(300).map(second) {
+                    let is_in = |hold: &&Hold| hold.reservation().filter(is_there).is_some();
+                    let occupied = holds.iter().filter(is_in).map(|hold| as_of(hold.clone(), now));
+                    let units: i64 = occupied.filter(|it| !it.occupied().is_empty()).map(|it| units_at(&it, at)).sum();
+                    prop_assert_eq!(by_zone.get(&zone).map_or(0, |steps| units_of(steps, at)), units);
+                }
             }
         }
     }
@@ -291,6 +304,7 @@ fn reserved(parts: &[(i64, i64, u32)]) -> Hold {
         launch_specification: None,
         price: PriceLimit::default(),
         hold_seconds: None,
+        zone: None,
     };
     let (outcomes, _) = world.batch(&[request("acme", 2, Command::Reserve(reserve))]);
     match outcomes.into_iter().next().unwrap().unwrap() {
@@ -300,7 +314,7 @@ fn reserved(parts: &[(i64, i64, u32)]) -> Hold {
 }
 
 fn steps(holds: &[Hold], from: i64) -> Vec<(i64, i64)> {
-    let steps = schedule(holds, 0, minute(from), minute(from));
+    let steps = allocation(holds, 0, minute(from), minute(from)).total();
     steps.iter().map(|step| ((step.effective_at - minute(0)).num_minutes(), step.units)).collect()
 }
 

@@ -25,3 +25,5 @@ mod settle;
 mod start;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/zones.rs"]
+mod zones;

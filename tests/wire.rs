@@ -28,3 +28,5 @@ mod subjects;
 mod tenants;
 #[path = "wire/update.rs"]
 mod update;
+#[path = "wire/zones.rs"]
+mod zones;

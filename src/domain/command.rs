@@ -2,14 +2,15 @@
 
 use uuid::Uuid;
 
+use super::booked::VictimOrder;
 use super::hold::{Opaque, Status};
 use super::id::{
     Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
-    Tenant,
+    Tenant, ZoneName,
 };
 use super::look::Look;
 use super::quota::Limits;
-use super::resource::{Capacity, LockName, Offer, Policy};
+use super::resource::{Capacity, LockName, Offer, Policy, Pool, Zones};
 use super::window::{Instant, Interval};
 
 /// A command and who sent it.
@@ -58,6 +59,8 @@ pub enum Command {
     /// Lock commands that came in one message: each decided on its own, in order, under one key.
     Several(Vec<Command>),
     PoolPut(PoolPut),
+    ReservationTerminate(ReservationTerminate),
+    LockRelease(LockRelease),
     /// Changes nothing, and so has no receipt.
     Look(Look),
     TenantPut(TenantPut),
@@ -79,6 +82,8 @@ pub struct Reserve {
     pub launch_specification: Option<Opaque>,
     pub price: PriceLimit,
     pub hold_seconds: Option<u32>,
+    /// Only units of this part of the pool.
+    pub zone: Option<ZoneName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +193,47 @@ pub struct PoolPut {
     pub offers: Vec<Offer>,
     pub instance_spec: Option<Opaque>,
     pub tags: Option<Opaque>,
+    pub zones: Zones,
+    /// End what no longer fits, in this order; `None`: refuse.
+    pub force: Option<VictimOrder>,
+}
+
+impl PoolPut {
+    /// The pool as it would be configured.
+    pub fn configured(&self, version: u32) -> Pool {
+        Pool {
+            name: self.pool.clone(),
+            version,
+            capacity: self.capacity.clone(),
+            zones: self.zones.clone(),
+            instance_type: self.instance_type.clone(),
+            region: self.region.clone(),
+            policy: self.policy.clone(),
+            offers: self.offers.clone(),
+            instance_spec: self.instance_spec.clone(),
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+/// The operator's: gives back all of a tenant's reservation, whatever the pool's policy says.
+#[derive(Clone, Debug)]
+pub struct ReservationTerminate {
+    pub tenant: Tenant,
+    pub id: HoldId,
+}
+
+/// The operator's: gives up a tenant's lock whose token was lost.
+#[derive(Clone, Debug)]
+pub struct LockRelease {
+    pub tenant: Tenant,
+    pub resource: ResourceName,
+}
+
+impl LockRelease {
+    pub fn name(&self) -> LockName {
+        LockName { tenant: self.tenant.clone(), resource: self.resource.clone() }
+    }
 }
 
 /// All that the operator says of a tenant: what is not given is unlimited, or none.
@@ -227,6 +273,9 @@ impl Request {
 
     /// The locks that have to be loaded to decide it, in the order in which they are named.
     pub fn lock_names(&self) -> Vec<LockName> {
+        if let Command::LockRelease(release) = &self.command {
+            return vec![release.name()];
+        }
         let Some(tenant) = &self.tenant else { return Vec::new() };
         let name = |resource: &ResourceName| LockName { tenant: tenant.clone(), resource: resource.clone() };
         self.command.resources().into_iter().map(name).collect()
@@ -241,6 +290,7 @@ impl Command {
             Command::Extend(extend) => Some(extend.id),
             Command::Terminate(terminate) => Some(terminate.id),
             Command::Cancel(cancel) => Some(cancel.id),
+            Command::ReservationTerminate(terminate) => Some(terminate.id),
             Command::Look(Look::Extension(id)) => Some(*id),
             Command::Update(update) => Some(update.id),
             _ => None,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::ending_soon;
-use super::id::{Actor, HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use super::id::{Actor, HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use super::resource::LockName;
 use super::window::{Delta, Instant, Interval};
 
@@ -95,16 +95,22 @@ pub enum EndReason {
     TtlExpired,
     /// A lock was released by its holder.
     Released,
+    /// The operator lowered the pool's capacity, and what was booked no longer fitted.
+    CapacityWithdrawn,
+    /// The operator ended it.
+    Operator,
 }
 
 impl EndReason {
-    pub const ALL: [EndReason; 6] = [
+    pub const ALL: [EndReason; 8] = [
         EndReason::EndTime,
         EndReason::Terminated,
         EndReason::Canceled,
         EndReason::HoldExpired,
         EndReason::TtlExpired,
         EndReason::Released,
+        EndReason::CapacityWithdrawn,
+        EndReason::Operator,
     ];
 
     pub fn name(self) -> &'static str {
@@ -115,6 +121,8 @@ impl EndReason {
             EndReason::HoldExpired => "hold_expired",
             EndReason::TtlExpired => "ttl_expired",
             EndReason::Released => "released",
+            EndReason::CapacityWithdrawn => "capacity_withdrawn",
+            EndReason::Operator => "operator",
         }
     }
 
@@ -172,6 +180,8 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     pub pool: PoolName,
+    /// The part of the pool that its units are of; `None`: any.
+    pub zone: Option<ZoneName>,
     pub name: Option<Label>,
     pub instance_type: Option<Label>,
     pub region: Option<Label>,
@@ -330,7 +340,8 @@ impl Hold {
     /// Until when a terminal hold still counts against its pool: only a reservation that was terminated within a
     /// grain does.
     pub fn occupied_until(&self) -> Option<Instant> {
-        match self.status.is_terminal() && self.end_reason == Some(EndReason::Terminated) {
+        let is_cut = matches!(self.end_reason, Some(EndReason::Terminated | EndReason::Operator));
+        match self.status.is_terminal() && is_cut {
             true => self.occupied().last().map(|interval| interval.end),
             false => None,
         }

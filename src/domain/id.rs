@@ -242,6 +242,11 @@ name!(
     }
 );
 name!(
+    /// `[A-Za-z0-9_-]{1,64}`: a part of a pool.
+    ZoneName,
+    |text| token(text, 64, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+);
+name!(
     /// `[A-Za-z0-9_-]{1,64}`: a label, and a token of an event's subject.
     ResourceType,
     |text| token(text, 64, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

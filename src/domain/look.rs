@@ -133,6 +133,7 @@ impl Reserve {
             launch_specification: None,
             price: PriceLimit::default(),
             hold_seconds: None,
+            zone: None,
         }
     }
 }

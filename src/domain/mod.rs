@@ -1,6 +1,7 @@
 //! What can be held, who holds it, and what a command does to it. Pure: no async, no clock, no randomness, no I/O;
 //! ordered maps only, so that the same batch decided twice gives the same bytes.
 
+pub mod booked;
 pub mod command;
 pub mod counter;
 pub mod decide;
@@ -12,6 +13,7 @@ pub mod look;
 pub mod outcome;
 pub mod past;
 mod pause;
+pub mod pool_state;
 pub mod price;
 pub mod quota;
 pub mod resource;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::booked::{Booked, Stretch, Withdrawn};
 use super::command::UnitId;
 use super::counter::Instead;
 use super::hold::{Hold, Status};
@@ -22,6 +23,9 @@ pub enum Answer {
     /// One for each command of the message, in its order.
     Several(Vec<Outcome>),
     Pool(Box<Pool>),
+    /// The pool as it was put, and who had to go for it.
+    Lowered(Box<Lowered>),
+    LockReleased(LockReleased),
     Looked(Box<Looked>),
     /// What it would be; nothing was changed.
     DryRun(Box<Answer>),
@@ -35,6 +39,21 @@ pub struct Terminated {
     /// Those of the named units that had been given back before.
     pub already_terminated: Vec<UnitId>,
     pub credit_cents: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lowered {
+    pub pool: Pool,
+    /// In the order in which they were ended; not empty.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// How an operator's `lock_release` came out: `claim` is what was ended, `None` where nobody held the lock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockReleased {
+    pub tenant: super::id::Tenant,
+    pub resource: super::id::ResourceName,
+    pub claim: Option<Hold>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +228,13 @@ pub enum Refusal {
         intervals: Vec<Shortfall>,
         instead: Instead,
     },
+    /// A pool can't be put as asked for, because of what is booked: told as `insufficient_capacity`.
+    StillBooked {
+        stretches: Vec<Stretch>,
+        /// The first of the reservations that are booked there, and how many there are.
+        reservations: Vec<Booked>,
+        count: u64,
+    },
     PriceAboveMax {
         unit_price_cents: i64,
     },
@@ -257,6 +283,7 @@ impl Refusal {
             Refusal::LeadTimeViolation { .. } => (422, "lead_time_violation"),
             Refusal::QuotaExceeded { .. } => (429, "quota_exceeded"),
             Refusal::InsufficientCapacity { .. } => (409, "insufficient_capacity"),
+            Refusal::StillBooked { .. } => (409, "insufficient_capacity"),
             Refusal::PriceAboveMax { .. } => (409, "price_above_max"),
             Refusal::Overloaded { .. } => (429, "overloaded"),
             Refusal::Unavailable => (503, "unavailable"),
@@ -311,7 +338,7 @@ impl fmt::Display for Refusal {
             Refusal::NotExtendable => f.write_str("Reservations of this pool can't be extended."),
             Refusal::NotPausable => f.write_str("Reservations of this pool can't be paused."),
             Refusal::NotReducible => f.write_str("Reservations of this pool can't be reduced."),
-            Refusal::PoolDisabled => f.write_str("This pool takes no new commands."),
+            Refusal::PoolDisabled => f.write_str("This pool takes no new reservations."),
             Refusal::InvalidState { status, .. } => {
                 write!(f, "This is not possible while the status is {}.", status.name())
             }
@@ -322,6 +349,7 @@ impl fmt::Display for Refusal {
             Refusal::InsufficientCapacity { .. } => {
                 f.write_str("At least one interval asks for more units than are free.")
             }
+            Refusal::StillBooked { .. } => f.write_str("More is booked than there would be."),
             Refusal::PriceAboveMax { .. } => f.write_str("The price is above the maximum that was given."),
             Refusal::Overloaded { .. } => f.write_str("The worker has all that it can take; try again shortly."),
             Refusal::Unavailable => f.write_str("The database can't be reached; nothing was changed."),

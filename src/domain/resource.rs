@@ -1,7 +1,9 @@
 //! What can be held: a pool is configured by the operator, a lock exists by being asked for.
 
+use std::collections::BTreeMap;
+
 use super::hold::Opaque;
-use super::id::{Label, Lane, PoolName, ResourceName, Tenant};
+use super::id::{Label, Lane, PoolName, ResourceName, Tenant, ZoneName};
 use super::window::Instant;
 
 /// Most units that one reservation may hold: every unit has an id in replies and events, and those have to fit into
@@ -23,6 +25,7 @@ pub struct Pool {
     /// 1, 2, 3 …: one more with each change.
     pub version: u32,
     pub capacity: Capacity,
+    pub zones: Zones,
     pub instance_type: Option<Label>,
     pub region: Option<Label>,
     pub policy: Policy,
@@ -36,6 +39,10 @@ impl Pool {
         Lane::of_pool(&self.name)
     }
 }
+
+/// A pool's zones, each with its own capacity; `None`: only the pool's binds. The capacities need not add up to the
+/// pool's: both bind.
+pub type Zones = BTreeMap<ZoneName, Option<Capacity>>;
 
 /// How many units there are, over time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hold::{Hold, Status};
+use super::id::ZoneName;
 use super::window::{Instant, Interval};
 
 /// From `effective_at` on so many units, until the next step.
@@ -47,6 +48,37 @@ impl Schedule {
             }
         }
         steps
+    }
+}
+
+/// What some reservations of a pool hold of it: in all, and in each zone in which they hold anything.
+#[derive(Clone, Debug)]
+pub struct Allocation {
+    total: Schedule,
+    by_zone: BTreeMap<ZoneName, Schedule>,
+}
+
+impl Allocation {
+    pub fn new(from: Instant) -> Allocation {
+        Allocation { total: Schedule::new(from), by_zone: BTreeMap::new() }
+    }
+
+    /// Adds what a reservation holds and has held.
+    pub fn add(&mut self, hold: &Hold) {
+        self.total.add(hold);
+        if let Some(zone) = hold.reservation().and_then(|reservation| reservation.zone.as_ref()) {
+            let from = self.total.from;
+            self.by_zone.entry(zone.clone()).or_insert_with(|| Schedule::new(from)).add(hold);
+        }
+    }
+
+    pub fn total(&self) -> Vec<Step> {
+        self.total.steps()
+    }
+
+    pub fn by_zone(&self) -> BTreeMap<ZoneName, Vec<Step>> {
+        let steps = self.by_zone.iter().map(|(zone, schedule)| (zone.clone(), schedule.steps()));
+        steps.filter(|(_, steps)| steps.iter().any(|step| step.units != 0)).collect()
     }
 }
 

@@ -12,9 +12,10 @@ use super::command::{Request, Trace};
 use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName, Tenant};
+pub use super::pool_state::PoolState;
+use super::pool_state::Undo;
 use super::quota::{TenantConfig, TenantState, TenantUndo, Tenants};
-use super::resource::{Capacity, LockName, Pool};
-use super::usage::{Undo, Usage};
+use super::resource::{LockName, Pool};
 use super::window::Instant;
 
 /// How far back a pool's use is kept in memory, days. Nothing is decided about what is older than a grain.
@@ -29,13 +30,6 @@ pub struct Head {
     pub fence: i64,
     /// The time of this batch: never earlier than that of any batch before it.
     pub now: Instant,
-}
-
-/// A pool and its units in use over time, as of the lane's last committed batch.
-#[derive(Debug)]
-pub struct PoolState {
-    pub pool: Pool,
-    pub usage: Usage,
 }
 
 /// All that is kept in memory of a lane between batches.
@@ -92,6 +86,8 @@ pub struct State {
     holds: BTreeMap<HoldId, Known>,
     lock_holders: BTreeMap<LockName, HoldId>,
     changed_pools: BTreeSet<PoolName>,
+    /// How many reservations a pool has that would no longer fit: more than are loaded.
+    booked: BTreeMap<PoolName, u64>,
     events: Vec<Event>,
     tenants: Tenants,
     rollback: Rollback,
@@ -106,6 +102,7 @@ impl State {
             holds: BTreeMap::new(),
             lock_holders: BTreeMap::new(),
             changed_pools: BTreeSet::new(),
+            booked: BTreeMap::new(),
             events: Vec::new(),
             tenants: Tenants::default(),
             rollback: Rollback::default(),
@@ -163,23 +160,32 @@ impl State {
     pub fn lapse(&mut self, name: &PoolName) {
         let Some(lane) = self.lanes.get_mut(&Lane::of_pool(name)) else { return };
         if let Some(pool) = lane.pools.get_mut(name) {
-            pool.usage.lapse(lane.head.now);
-            pool.usage.fold(lane.head.now - TimeDelta::days(USAGE_KEPT_DAYS));
+            pool.lapse(lane.head.now);
+            pool.fold(lane.head.now - TimeDelta::days(USAGE_KEPT_DAYS));
         }
     }
 
-    /// Looks at a pool's use as it would be with another capacity, and leaves it as it is.
-    pub fn with_capacity<T>(
-        &mut self,
-        name: &PoolName,
-        capacity: &Capacity,
-        look: impl FnOnce(&Usage) -> T,
-    ) -> Option<T> {
-        let known = self.lanes.get_mut(&Lane::of_pool(name))?.pools.get_mut(name)?;
-        known.usage.set_capacity(capacity);
-        let seen = look(&known.usage);
-        known.usage.set_capacity(&known.pool.capacity);
-        Some(seen)
+    /// Looks at a pool's use as it would be with another configuration; `look` has to leave it as it is. `None`: there
+    /// is no such pool.
+    pub fn with_config<T>(&mut self, wanted: &Pool, look: impl FnOnce(&mut PoolState) -> T) -> Option<T> {
+        let known = self.lanes.get_mut(&wanted.lane())?.pools.get_mut(&wanted.name)?;
+        Some(known.with_config(wanted, look))
+    }
+
+    /// Tells how many reservations of a pool would no longer fit, of which the first are loaded.
+    pub fn load_booked(&mut self, name: PoolName, count: u64) {
+        self.booked.insert(name, count);
+    }
+
+    /// The number told by `load_booked`.
+    pub fn booked_count(&self, name: &PoolName) -> u64 {
+        self.booked.get(name).copied().unwrap_or_default()
+    }
+
+    /// The reservations of a pool that are loaded, over or not.
+    pub fn reservations_of(&self, name: &PoolName) -> impl Iterator<Item = &Hold> {
+        let holds = self.holds.values().map(|known| &known.hold);
+        holds.filter(move |hold| hold.reservation().is_some_and(|reservation| reservation.pool == *name))
     }
 
     /// The next fencing token of a lane: larger than any before it, for ever.
@@ -230,7 +236,7 @@ impl State {
         if let Some(reservation) = hold.reservation()
             && let Some(pool) = lane_state.pools.get_mut(&reservation.pool)
         {
-            let undo = pool.usage.apply(hold.id, &event.usage, event.lapses_at());
+            let undo = pool.apply(hold.id, reservation.zone.as_ref(), &event.usage, event.lapses_at());
             self.rollback.0.push(Step::Usage(reservation.pool.clone(), undo));
         }
         let undo = self.tenants.record(before.map(|known| &known.hold), &hold);
@@ -258,13 +264,9 @@ impl State {
         let Some(lane) = self.lanes.get_mut(&pool.lane()) else { return };
         self.changed_pools.insert(pool.name.clone());
         let before = match lane.pools.get_mut(&pool.name) {
-            Some(known) => {
-                known.usage.set_capacity(&pool.capacity);
-                Some(std::mem::replace(&mut known.pool, pool.clone()))
-            }
+            Some(known) => Some(known.configure(pool.clone())),
             None => {
-                let usage = Usage::new(&pool.capacity);
-                lane.pools.insert(pool.name.clone(), PoolState { pool: pool.clone(), usage });
+                lane.pools.insert(pool.name.clone(), PoolState::new(pool.clone()));
                 None
             }
         };
@@ -328,7 +330,7 @@ impl Rollback {
                 Step::Usage(name, undo) => {
                     let lane = lanes.get_mut(&Lane::of_pool(&name));
                     if let Some(pool) = lane.and_then(|lane| lane.pools.get_mut(&name)) {
-                        pool.usage.undo(undo);
+                        pool.undo(undo);
                     }
                 }
                 Step::Pool(name, before) => restore(lanes, name, before),
@@ -341,10 +343,7 @@ impl Rollback {
 fn restore(lanes: &mut BTreeMap<Lane, LaneState>, name: PoolName, before: Option<Pool>) {
     let Some(lane) = lanes.get_mut(&Lane::of_pool(&name)) else { return };
     match (before, lane.pools.get_mut(&name)) {
-        (Some(pool), Some(known)) => {
-            known.usage.set_capacity(&pool.capacity);
-            known.pool = pool;
-        }
+        (Some(pool), Some(known)) => drop(known.configure(pool)),
         _ => {
             lane.pools.remove(&name);
         }

@@ -7,6 +7,7 @@
 //! | 3 | load receipts |
 //! | 4 | load holds: by id, live locks by name, and what is due |
 //! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
+//! | then, for a pool that can't be put as it is | what is booked where it does not fit |
 //! | then | where tenants with limits are concerned: lock their rows; read what they have where the cache is out of date |
 //! | then | write: tenants, changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
 //! | last | commit |
@@ -18,11 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
+use super::booked::{self, Booked};
 use super::error::StoreError;
 use super::lane::CachedLane;
 use super::start::Database;
 use super::tenant::{self, LockedTenant, Marked};
 use super::{catch_up, commit, load, sql};
+use crate::domain::command::PoolPut;
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
 use crate::domain::quota::TenantUse;
@@ -44,6 +47,9 @@ pub struct Wants {
     pub receipts: Vec<ReceiptId>,
     /// Lanes whose due holds are to be carried out in this batch.
     pub due: Vec<DueWant>,
+    /// Pools that are to be put: where one can't be, what is booked is loaded too. No other command of the pool may be
+    /// in the batch.
+    pub puts: Vec<PoolPut>,
 }
 
 /// Up to `limit` holds of a lane that are due after the mark, in order.
@@ -71,6 +77,7 @@ pub struct Loaded {
     pub due: Vec<DuePage>,
     /// The last batch that changed what is known of tenants; the same in every lane.
     pub tenants_batch: Option<Uuid>,
+    pub booked: Vec<Booked>,
 }
 
 /// The holds of one lane that are due, in order.
@@ -170,9 +177,10 @@ impl Session {
         let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
         let receipts = load::receipts(connection, &wants.receipts).await?;
         let (holds, due) = load::holds(connection, wants, &locked).await?;
-        let lanes = catch_up::catch_up(connection, &locked, cached).await?;
+        let mut lanes = catch_up::catch_up(connection, &locked, cached).await?;
+        let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
         let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
-        Ok(Loaded { lanes, holds, receipts, due, tenants_batch })
+        Ok(Loaded { lanes, holds, receipts, due, tenants_batch, booked })
     }
 
     /// The tenants that have a limit. As the two below: within a batch that has its lanes.

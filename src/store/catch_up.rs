@@ -18,10 +18,9 @@ use super::lane::CachedLane;
 use super::load::LockedLane;
 use super::row::{self, get, maybe_parsed};
 use super::{pool, sql};
-use crate::domain::id::{HoldId, Lane, PoolName};
+use crate::domain::id::{HoldId, Lane, PoolName, ZoneName};
 use crate::domain::resource::Pool;
 use crate::domain::state::{Head, LaneState, PoolState};
-use crate::domain::usage::Usage;
 use crate::domain::window::{Delta, Instant};
 
 /// Longest journal that is read up, events of one lane; beyond it the holds that count are fewer or the cheaper read.
@@ -34,6 +33,7 @@ struct Change {
     hold: HoldId,
     /// `None` for a lock's event.
     pool: Option<PoolName>,
+    zone: Option<ZoneName>,
     usage: Vec<Delta>,
     lapses_at: Option<Instant>,
 }
@@ -114,6 +114,7 @@ fn change(row: &PgRow) -> Result<(Lane, Change), sqlx::Error> {
         seq: get(row, "seq")?,
         hold: HoldId::from_uuid(get(row, "hold_id")?),
         pool,
+        zone: maybe_parsed(row, "zone", ZoneName::parse)?,
         usage: row::usage(row)?,
         lapses_at: get(row, "lapses_at")?,
     };
@@ -144,21 +145,15 @@ async fn load_pools(
 
 fn configure(state: &mut LaneState, pool: Pool) {
     match state.pools.get_mut(&pool.name) {
-        Some(known) => {
-            known.usage.set_capacity(&pool.capacity);
-            known.pool = pool;
-        }
-        None => {
-            let usage = Usage::new(&pool.capacity);
-            state.pools.insert(pool.name.clone(), PoolState { pool, usage });
-        }
+        Some(known) => drop(known.configure(pool)),
+        None => drop(state.pools.insert(pool.name.clone(), PoolState::new(pool))),
     }
 }
 
 fn apply(state: &mut LaneState, change: &Change) {
     if let Some(pool) = change.pool.as_ref().and_then(|name| state.pools.get_mut(name)) {
         // Committed: there is nothing to take back.
-        let _ = pool.usage.apply(change.hold, &change.usage, change.lapses_at);
+        let _ = pool.apply(change.hold, change.zone.as_ref(), &change.usage, change.lapses_at);
     }
 }
 
@@ -179,7 +174,7 @@ async fn load_counting(
         if let (Some(pools), Some(reservation)) = (pools, hold.reservation())
             && let Some(pool) = pools.get_mut(&reservation.pool)
         {
-            pool.usage.load(&hold);
+            pool.load(&hold);
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use sqlx::{Postgres, SqlStr};
 use super::batch::Receipt;
 use crate::domain::event::Event;
 use crate::domain::hold::{EndReason, Hold, Lock, Opaque, Reservation};
-use crate::domain::id::{Actor, Label, Lane};
+use crate::domain::id::{Actor, Label, Lane, ZoneName};
 use crate::domain::window::Instant;
 
 pub type Bound<'q> = Query<'q, Postgres, PgArguments>;
@@ -35,7 +35,8 @@ pub fn bind_holds<'q>(statement: SqlStr, holds: &[Hold]) -> Result<Bound<'q>, sq
         .bind(column(holds, |hold| hold.expires_at))
         .bind(column(holds, Hold::due_at))
         .bind(column(holds, Hold::occupied_until));
-    bind_course(bind_locks(bind_reservations(bound, holds)?, holds), holds)
+    let bound = bind_course(bind_locks(bind_reservations(bound, holds)?, holds), holds)?;
+    Ok(bound.bind(of_reservations(holds, |reservation| reservation.zone.as_ref().map(ZoneName::as_str))))
 }
 
 fn bind_reservations<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
@@ -92,7 +93,8 @@ pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>
         .bind(column(events, usage_array))
         .bind(column(events, Event::lapses_at))
         .bind(payloads)
-        .bind(column(events, |event| event.previous_seq)))
+        .bind(column(events, |event| event.previous_seq))
+        .bind(column(events, |event| event.hold.reservation()?.zone.as_ref().map(ZoneName::as_str))))
 }
 
 /// Sorted by id, so that two batches meet at each id in the same order and neither waits for the other in a circle.

@@ -3,6 +3,8 @@
 //! Rows are handed on one by one, as they come: a reservation may have many events, each with all its units, and a
 //! tenant many reservations.
 
+use std::collections::BTreeSet;
+
 use futures::TryStreamExt;
 use sqlx::postgres::PgRow;
 
@@ -10,9 +12,9 @@ use super::columns::Bound;
 use super::error::StoreError;
 use super::query::Reader;
 use super::row::{self, get};
-use super::sql;
+use super::{sql, zone};
 use crate::domain::hold::{Hold, Opaque};
-use crate::domain::id::{HoldId, Lane, PoolName, Tenant};
+use crate::domain::id::{HoldId, Lane, PoolName, Tenant, ZoneName};
 use crate::domain::window::Instant;
 
 /// What is shown of a pool beside its allocation.
@@ -20,6 +22,7 @@ use crate::domain::window::Instant;
 pub struct CapacityRow {
     pub created_at: Instant,
     pub tags: Option<Opaque>,
+    pub zones: BTreeSet<ZoneName>,
 }
 
 impl Reader {
@@ -54,7 +57,8 @@ impl Reader {
         let read = |row: &PgRow| {
             let created_at: Option<Instant> = get(row, "created_at")?;
             let tags = row::opaque(row, "tags")?;
-            Ok((created_at.map(|created_at| CapacityRow { created_at, tags }), get(row, "read_at")?))
+            let zones = zone::names(row)?;
+            Ok((created_at.map(|created_at| CapacityRow { created_at, tags, zones }), get(row, "read_at")?))
         };
         read(&row).map_err(StoreError::of("read the row of a pool"))
     }

@@ -1,6 +1,7 @@
 //! Postgres: the only place that knows SQL. A transaction is opened and ended here and nowhere else.
 
 pub mod batch;
+pub mod booked;
 mod catch_up;
 mod columns;
 mod commit;
@@ -16,6 +17,7 @@ pub mod sql;
 pub mod start;
 pub mod sweep;
 pub mod tenant;
+mod zone;
 
 pub use batch::{BatchId, CommitError, Loaded, Session, Wants, Writes, settle};
 pub use error::StoreError;

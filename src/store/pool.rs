@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use super::columns::{array, column, lane_numbers};
 use super::error::StoreError;
 use super::row::{get, maybe_number, maybe_parsed, number, opaque, parsed};
-use super::sql;
+use super::{sql, zone};
 use crate::domain::hold::Opaque;
 use crate::domain::id::{Label, Lane, PoolName};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool};
@@ -35,7 +35,8 @@ pub async fn put(connection: &mut PgConnection, pools: &[Pool]) -> Result<(), sq
         .bind(column(pools, |pool| pool.name.as_str()))
         .execute(&mut *connection)
         .await?;
-    insert_offers(connection, pools).await
+    insert_offers(connection, pools).await?;
+    zone::put(connection, pools).await
 }
 
 async fn upsert(connection: &mut PgConnection, pools: &[Pool]) -> Result<(), sqlx::Error> {
@@ -122,6 +123,7 @@ pub fn pool(row: &PgRow) -> Result<Pool, sqlx::Error> {
         offers: offers(row)?,
         instance_spec: opaque(row, "instance_spec")?,
         tags: opaque(row, "tags")?,
+        zones: zone::zones(row)?,
     })
 }
 

@@ -8,7 +8,7 @@ use super::batch::Receipt;
 use crate::domain::event::EventType;
 use crate::domain::hold::{Claim, EndReason, Hold, Kind, Lock, Opaque, Reservation, Status, Units};
 use crate::domain::id::{
-    Actor, HoldId, Label, Lane, PoolName, ReceiptId, Requester, ResourceName, ResourceType, Tenant,
+    Actor, HoldId, Label, Lane, PoolName, ReceiptId, Requester, ResourceName, ResourceType, Tenant, ZoneName,
 };
 use crate::domain::window::{Delta, Instant, Interval, from_micros};
 
@@ -111,6 +111,7 @@ pub fn holds_read_at(rows: &[PgRow]) -> Result<(Vec<Hold>, Instant), sqlx::Error
 fn reservation(row: &PgRow) -> Result<Reservation, sqlx::Error> {
     Ok(Reservation {
         pool: parsed(row, "pool", PoolName::parse)?,
+        zone: maybe_parsed(row, "zone", ZoneName::parse)?,
         name: maybe_parsed(row, "name", Label::parse)?,
         instance_type: maybe_parsed(row, "instance_type", Label::parse)?,
         region: maybe_parsed(row, "region", Label::parse)?,

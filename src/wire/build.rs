@@ -7,13 +7,16 @@ use super::record::Record;
 use super::shape::{Kind, Path, Value};
 use super::tenant;
 use super::verb::Verb;
-use super::{capacity, cursor, launch};
+use super::{build_operator, capacity, cursor, launch};
+use crate::domain::booked::VictimOrder;
 use crate::domain::command::{
     Cancel, Check, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Renew,
     Reserve, ScheduleOf, SortBy, TakeLock, Terminate, UnitId, Unlock,
 };
 use crate::domain::hold::Status;
-use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use crate::domain::id::{
+    HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName,
+};
 use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
@@ -37,6 +40,8 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
         Verb::Renew => Built::Command(Command::Renew(renew(record)?)),
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
+        Verb::ReservationTerminate => Built::Command(build_operator::reservation_terminate(record)?),
+        Verb::LockRelease => Built::Command(build_operator::lock_release(record)?),
         Verb::Get => Built::Query(get(record)?),
         Verb::History => Built::Query(Query::History(record.hold_id("reservation_id")?, record.instant("as_of"))),
         Verb::Usage => Built::Query(Query::Usage(record.hold_id("reservation_id")?, record.instant("as_of"))),
@@ -76,6 +81,7 @@ fn reserve(record: &Record<'_, '_>) -> Result<Reserve, Refusal> {
         launch_specification: record.opaque("launch_specification"),
         price: price(record)?,
         hold_seconds: record.count("hold_seconds"),
+        zone: record.name("zone", ZoneName::parse)?,
     })
 }
 
@@ -226,7 +232,8 @@ fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
     let capacity = match record.list("capacity_schedule") {
         Some(steps) => {
             record.exclude("capacity", "capacity_schedule")?;
-            Capacity::Schedule(capacity_steps(record, steps)?)
+            let path = Path::Name(&record.path, "capacity_schedule");
+            Capacity::Schedule(capacity_steps(records(record, "capacity_schedule", steps, &path))?)
         }
         None => Capacity::Constant(record.need("capacity", record.count("capacity"))?),
     };
@@ -244,13 +251,16 @@ fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
         offers: offers(record)?,
         instance_spec: record.opaque("instance_spec"),
         tags: record.opaque("tags"),
+        zones: build_operator::zones(record)?,
+        force: record.name("force", VictimOrder::parse)?,
     })
 }
 
-fn capacity_steps(record: &Record<'_, '_>, items: &[Value<'_>]) -> Result<Vec<CapacityStep>, Refusal> {
-    let path = Path::Name(&record.path, "capacity_schedule");
-    let mut steps: Vec<CapacityStep> = Vec::with_capacity(items.len());
-    for item in records(record, "capacity_schedule", items, &path) {
+pub(super) fn capacity_steps<'p, 'a: 'p>(
+    items: impl Iterator<Item = Record<'p, 'a>>,
+) -> Result<Vec<CapacityStep>, Refusal> {
+    let mut steps: Vec<CapacityStep> = Vec::new();
+    for item in items {
         let effective_at: Instant = item.need("effective_at", item.instant("effective_at"))?;
         if steps.last().is_some_and(|last| last.effective_at >= effective_at) {
             return Err(item.fault("effective_at", FieldReason::OutOfRange, "later than that of the step before"));

@@ -1,6 +1,7 @@
 //! The canonical form of a command: names in the table's order, defaults left out, instants in UTC, tags sorted, sets
 //! sorted. The same meaning gives the same bytes.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use serde_json::Value as Tree;
@@ -39,6 +40,8 @@ pub fn write(out: &mut Vec<u8>, kind: &Kind, value: &Value<'_>) {
             write_list(out, list.item, sorted.into_iter());
         }
         (Kind::List(list), Value::List(items)) => write_list(out, list.item, items.iter()),
+        (Kind::OneOrList(_, list), Value::List(items)) => write_list(out, list.item, items.iter()),
+        (Kind::OneOrList(one, _), value) => write(out, one, value),
         (_, Value::Boolean(value)) => drop(write!(out, "{value}")),
         (_, Value::Integer(value)) => drop(write!(out, "{value}")),
         (_, Value::Text(text)) => write_text(out, text),
@@ -46,7 +49,8 @@ pub fn write(out: &mut Vec<u8>, kind: &Kind, value: &Value<'_>) {
         (_, Value::Id(id)) => drop(write!(out, "\"{id}\"")),
         (_, Value::Unit(id, number)) => drop(write!(out, "\"{id}.{number}\"")),
         (_, Value::Tags(tags)) => write_tags(out, tags),
-        (_, Value::List(_) | Value::Object(_)) => out.extend_from_slice(b"null"),
+        (Kind::ByName(by_name), Value::ByName(values)) => write_by_name(out, by_name.value, values),
+        (_, Value::List(_) | Value::Object(_) | Value::ByName(_)) => out.extend_from_slice(b"null"),
     }
 }
 
@@ -70,6 +74,19 @@ fn write_tags<T: AsRef<str>>(out: &mut Vec<u8>, tags: &[(T, T)]) {
         write_text(out, name.as_ref());
         out.push(b':');
         write_text(out, value.as_ref());
+    }
+    out.push(b'}');
+}
+
+fn write_by_name(out: &mut Vec<u8>, kind: &Kind, values: &[(Cow<'_, str>, Value<'_>)]) {
+    out.push(b'{');
+    for (index, (name, value)) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(out, name);
+        out.push(b':');
+        write(out, kind, value);
     }
     out.push(b'}');
 }

@@ -1,13 +1,13 @@
 //! A tenant's capacity in a pool: how it is named, and what `schedule` answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::instant::Utc;
 use super::view::Carried;
 use crate::domain::hold::Opaque;
-use crate::domain::id::{PoolName, Tenant};
+use crate::domain::id::{PoolName, Tenant, ZoneName};
 use crate::domain::schedule::Step;
 use crate::domain::window::Instant;
 
@@ -47,6 +47,9 @@ pub struct Capacity<'a> {
     pub created_at: Instant,
     pub tags: Option<&'a Opaque>,
     pub total: &'a [Step],
+    /// The pool's zones, and what is held in each in which anything is.
+    pub zones: &'a BTreeSet<ZoneName>,
+    pub by_zone: &'a BTreeMap<ZoneName, Vec<Step>>,
 }
 
 #[derive(Serialize)]
@@ -58,8 +61,8 @@ pub(super) struct CapacityView<'a> {
     name: &'a str,
     kind: &'static str,
     object: &'static str,
-    zones: [&'a str; 0],
-    allocation_schedule: AllocationView,
+    zones: Vec<&'a str>,
+    allocation_schedule: AllocationView<'a>,
     created_at: Utc,
     procurements: [&'a str; 0],
     deployments: [&'a str; 0],
@@ -67,10 +70,9 @@ pub(super) struct CapacityView<'a> {
 }
 
 #[derive(Serialize)]
-struct AllocationView {
+struct AllocationView<'a> {
     total: Vec<StepView>,
-    /// Reservations name no zones yet.
-    by_zone: BTreeMap<String, Vec<StepView>>,
+    by_zone: BTreeMap<&'a str, Vec<StepView>>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +83,7 @@ struct StepView {
 
 pub(super) fn view<'a>(capacity: &Capacity<'a>) -> CapacityView<'a> {
     let step = |step: &Step| StepView { effective_at: Utc(step.effective_at), node_allocation: step.units };
+    let steps = |steps: &[Step]| steps.iter().map(step).collect();
     CapacityView {
         id: capacity.pool.as_str(),
         resource_path: format!("{PATH_PREFIX}{}:{WORKSPACE}:{}", capacity.tenant, capacity.pool),
@@ -89,10 +92,10 @@ pub(super) fn view<'a>(capacity: &Capacity<'a>) -> CapacityView<'a> {
         name: capacity.pool.as_str(),
         kind: "market",
         object: "capacity",
-        zones: [],
+        zones: capacity.zones.iter().map(ZoneName::as_str).collect(),
         allocation_schedule: AllocationView {
-            total: capacity.total.iter().map(step).collect(),
-            by_zone: BTreeMap::new(),
+            total: steps(capacity.total),
+            by_zone: capacity.by_zone.iter().map(|(zone, of_zone)| (zone.as_str(), steps(of_zone))).collect(),
         },
         created_at: Utc(capacity.created_at),
         procurements: [],

@@ -7,6 +7,7 @@
 //! and events stand in `schema_reply`, and `schema_asyncapi` names the channels that carry them all.
 
 mod build;
+mod build_operator;
 mod canonical;
 pub mod capacity;
 mod cursor;
@@ -22,10 +23,12 @@ pub mod recall;
 mod record;
 mod refusal;
 pub mod reply;
+mod reply_operator;
 pub mod request;
 pub mod schema;
 mod schema_asyncapi;
 mod schema_dry_run;
+mod schema_operator;
 mod schema_past;
 mod schema_reply;
 mod shape;

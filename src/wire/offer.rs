@@ -51,6 +51,8 @@ struct RequestView<'a> {
     price_specification: Option<PriceView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +82,7 @@ fn request(reserve: &Reserve) -> RequestView<'_> {
         launch_specification: reserve.launch_specification.as_ref().map(view::carried),
         price_specification: price(&reserve.price),
         hold_seconds: reserve.hold_seconds,
+        zone: reserve.zone.as_ref().map(|zone| zone.as_str()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A checked object, read by the names of its fields.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::canonical;
@@ -90,6 +92,16 @@ impl<'v, 'a> Record<'v, 'a> {
         match self.value(name)? {
             Value::List(items) => Some(items),
             _ => None,
+        }
+    }
+
+    /// Values under names of free choice, and of which kind they are; none where it is absent.
+    pub fn by_name(&self, name: &str) -> (Option<&'static Kind>, &'v [(Cow<'a, str>, Value<'a>)]) {
+        match self.find(name) {
+            Some((Field { kind: Kind::ByName(by_name), .. }, Some(Value::ByName(values)))) => {
+                (Some(by_name.value), values)
+            }
+            _ => (None, &[]),
         }
     }
 

@@ -5,6 +5,8 @@ use serde::Serialize;
 use super::instant::Utc;
 use super::offer::{self, OfferView};
 use super::view::Shown;
+use crate::domain::booked::{Booked, Stretch};
+use crate::domain::id::HoldId;
 use crate::domain::outcome::{Refusal, Shortfall};
 
 #[derive(Serialize)]
@@ -50,6 +52,12 @@ enum Details<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         latest_end_time: Option<Utc>,
     },
+    Booked {
+        intervals: Vec<StretchView<'a>>,
+        offers: [(); 0],
+        reservations: Vec<BookedView<'a>>,
+        reservation_count: u64,
+    },
     Price {
         unit_price_cents: i64,
     },
@@ -71,6 +79,23 @@ struct ShortfallView {
     end_time: Utc,
     requested: u32,
     available: u32,
+}
+
+#[derive(Serialize)]
+struct StretchView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
+    start_time: Utc,
+    end_time: Utc,
+    requested: u32,
+    available: u32,
+}
+
+#[derive(Serialize)]
+struct BookedView<'a> {
+    reservation_id: Shown<HoldId>,
+    tenant: &'a str,
+    quantity: u32,
 }
 
 pub fn view(refusal: &Refusal) -> ErrorView<'_> {
@@ -103,6 +128,12 @@ fn details(refusal: &Refusal) -> Details<'_> {
             offers: offer::views(&instead.offers),
             latest_end_time: instead.latest_end.map(Utc),
         },
+        Refusal::StillBooked { stretches, reservations, count } => Details::Booked {
+            intervals: stretches.iter().map(stretch).collect(),
+            offers: [],
+            reservations: reservations.iter().map(booked).collect(),
+            reservation_count: *count,
+        },
         Refusal::PriceAboveMax { unit_price_cents } => Details::Price { unit_price_cents: *unit_price_cents },
         Refusal::QuotaExceeded { quota, limit, used, requested } => {
             Details::Quota { quota: quota.name(), limit: *limit, used: *used, requested: *requested }
@@ -124,6 +155,20 @@ fn details(refusal: &Refusal) -> Details<'_> {
         | Refusal::Unavailable
         | Refusal::UnknownOutcome => Details::None {},
     }
+}
+
+fn stretch(stretch: &Stretch) -> StretchView<'_> {
+    StretchView {
+        zone: stretch.zone.as_ref().map(|zone| zone.as_str()),
+        start_time: Utc(stretch.start),
+        end_time: Utc(stretch.end),
+        requested: stretch.requested,
+        available: stretch.available,
+    }
+}
+
+fn booked(booked: &Booked) -> BookedView<'_> {
+    BookedView { reservation_id: Shown(booked.id), tenant: booked.tenant.as_str(), quantity: booked.quantity }
 }
 
 fn shortfall(shortfall: &Shortfall) -> ShortfallView {

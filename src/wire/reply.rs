@@ -8,6 +8,7 @@ use super::history;
 use super::instant::Utc;
 use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
+use super::reply_operator::{self, LockReleasedView, LoweredView};
 use super::tenant::{self, TenantView};
 pub use super::tenant::{encode as tenant_config, quota};
 use super::view::{self, Carried, PoolView, ReservationView, Shown};
@@ -158,6 +159,8 @@ enum AnswerView<'a> {
     Unlock(UnlockReply<'a>),
     Renew(RenewReply<'a>),
     Pool(Box<PoolView<'a>>),
+    Lowered(Box<LoweredView<'a>>),
+    LockReleased(LockReleasedView<'a>),
     Looked(Box<LookedView<'a>>),
     Tenant(Box<TenantView<'a>>),
     Several(Vec<AnswerView<'a>>),
@@ -179,6 +182,8 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
         Answer::Lock(answer) => AnswerView::Lock(Box::new(lock_reply(answer))),
         Answer::Unlock(answer) => AnswerView::Unlock(unlock_reply(answer)),
         Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
+        Answer::Lowered(lowered) => AnswerView::Lowered(Box::new(reply_operator::lowered(lowered))),
+        Answer::LockReleased(released) => AnswerView::LockReleased(reply_operator::lock_released(released)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
         Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
         Answer::DryRun(answer) => answer_view(answer), // only a whole message is one

@@ -153,7 +153,10 @@ fn is_dry_run(verb: Verb, values: &[Option<Value<'_>>]) -> bool {
 }
 
 fn names_another(verb: Verb, tenant: Option<&Tenant>, values: &[Option<Value<'_>>]) -> bool {
-    match (value_of(verb, values, "tenant"), tenant) {
+    let is_address = |field: &shape::Field| matches!(field.presence, shape::Presence::Address);
+    let position = shapes::fields(verb).iter().position(is_address);
+    let named = position.and_then(|at| values.get(at)).and_then(Option::as_ref);
+    match (named, tenant) {
         (Some(Value::Text(named)), Some(tenant)) => named != tenant.as_str(),
         (_, Some(tenant)) if verb == Verb::Schedule => capacity_of_another(tenant, values),
         _ => false,

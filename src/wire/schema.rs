@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::instant;
-use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
+use super::shape::{ByName, Constant, Field, Kind, List, Presence, Tags, Text};
 use super::shapes::{self, ITEMS_MAX};
 use super::verb::Verb;
 use super::{schema_asyncapi, schema_reply};
@@ -177,17 +177,27 @@ fn kind(kind_: &Kind) -> Value {
         Kind::Instant => json!({"type": "string", "format": "date-time", "pattern": instant::PATTERN}),
         Kind::Id => json!({"type": "string", "format": "uuid", "pattern": ID}),
         Kind::Unit => json!({"type": "string", "pattern": UNIT}),
-        Kind::List(List { item, items_min, items_max, is_set }) => {
-            let items = kind(item);
-            let mut schema = json!({"type": "array", "minItems": items_min, "maxItems": items_max, "items": items});
-            if *is_set {
-                extend(&mut schema, json!({"uniqueItems": true}));
-            }
-            schema
-        }
+        Kind::List(list) => list_schema(list),
         Kind::Object(fields) => object(fields),
         Kind::Tags(tags) => tags_schema(tags),
+        Kind::ByName(ByName { name: Text { length_min, length_max, pattern, .. }, value, items_max }) => json!({
+            "type": "object",
+            "maxProperties": items_max,
+            "propertyNames": {"minLength": length_min, "maxLength": length_max, "pattern": pattern},
+            "additionalProperties": {"anyOf": [kind(value), {"type": "null"}]}
+        }),
+        Kind::OneOrList(one, list) => json!({"oneOf": [kind(one), list_schema(list)]}),
     }
+}
+
+fn list_schema(list: &List) -> Value {
+    let List { item, items_min, items_max, is_set } = list;
+    let items = kind(item);
+    let mut schema = json!({"type": "array", "minItems": items_min, "maxItems": items_max, "items": items});
+    if *is_set {
+        extend(&mut schema, json!({"uniqueItems": true}));
+    }
+    schema
 }
 
 fn tags_schema(tags: &Tags) -> Value {

@@ -1,12 +1,14 @@
 //! JSON Schemas (2020-12) of replies and events: beside the structs that `view`, `refusal`, `reply` and `event` write,
 //! which tests validate against them.
 
+mod lock;
 mod look;
 
 use serde_json::{Map, Value, json};
 
 use super::offer;
 use super::schema_dry_run;
+use super::schema_operator;
 use super::schema_past::{capacity, history, usage};
 use super::tenant;
 use super::verb::Verb;
@@ -36,15 +38,7 @@ pub fn reply(verb: Verb) -> Value {
             schema_dry_run::or_dry_run(reservation())
         }
         Verb::Get => reservation(),
-        Verb::Terminate => closed(
-            vec![
-                ("reservation", reservation()),
-                ("terminated_units", array(unit())),
-                ("already_terminated", array(unit())),
-                ("credit_cents", integer(0)),
-            ],
-            vec![schema_dry_run::mark()],
-        ),
+        Verb::Terminate => terminated(vec![schema_dry_run::mark()]),
         Verb::List => page(reservation()),
         Verb::Availability => look::availability(),
         Verb::Find => look::find(),
@@ -54,12 +48,12 @@ pub fn reply(verb: Verb) -> Value {
         Verb::History => history(),
         Verb::Usage => usage(),
         Verb::Schedule => capacity(),
-        Verb::Lock => one_or_many(lock_reply()),
-        Verb::Unlock => one_or_many(unlock_reply()),
-        Verb::Renew => one_or_many(renew_reply()),
+        Verb::Lock => one_or_many(lock::lock_reply()),
+        Verb::Unlock => one_or_many(lock::unlock_reply()),
+        Verb::Renew => one_or_many(lock::renew_reply()),
         Verb::Check => json!({
             "description": "An object for `resource`, an array in the order of `resources`.",
-            "$defs": {"item": check_reply()},
+            "$defs": {"item": lock::check_reply()},
             "oneOf": [{"$ref": "#/$defs/item"}, {"type": "array", "items": {"$ref": "#/$defs/item"}}]
         }),
         Verb::Verify => closed(
@@ -73,12 +67,27 @@ pub fn reply(verb: Verb) -> Value {
             "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
                             refusal that answered it."
         }),
-        Verb::PoolPut | Verb::PoolGet => pool(),
+        Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
+        Verb::PoolGet => pool(),
+        Verb::ReservationTerminate => terminated(vec![]),
+        Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
         Verb::TenantPut | Verb::TenantGet => tenant::tenant_schema(),
         Verb::Quota => tenant::quota_schema(),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
+}
+
+fn terminated(sometimes: Vec<(&str, Value)>) -> Value {
+    closed(
+        vec![
+            ("reservation", json!({"$ref": "reservation.json"})),
+            ("terminated_units", array(unit())),
+            ("already_terminated", array(unit())),
+            ("credit_cents", integer(0)),
+        ],
+        sometimes,
+    )
 }
 
 fn with(mut schema: Value, name: &str, value: Value) -> Value {
@@ -205,6 +214,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("end_reason", says(end_reason(), "Why it is over.")),
             ("created_by", text()),
             ("deactivated_at", says(instant(), "When it became terminal.")),
+            ("zone", says(text(), "The part of the pool that its units are of.")),
             ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
         ],
     );
@@ -233,57 +243,6 @@ fn lock() -> Value {
         ],
     );
     with(says(schema, "A lock's claim as events show it: never its release token."), "title", json!("Lock"))
-}
-
-fn lock_reply() -> Value {
-    let own = "The caller's own claim only: null for ALREADY_HELD.";
-    closed(
-        vec![
-            ("resource", text()),
-            ("requester", text()),
-            ("status", json!({"type": "string", "enum": ["ACQUIRED", "ALREADY_HAD", "ALREADY_HELD"]})),
-            ("explanation", says(text(), "One sentence for a person.")),
-            ("release_token", says(nullable(id()), own)),
-            ("fencing_token", says(nullable(integer(0)), own)),
-            ("expires_at", says(nullable(instant()), own)),
-            ("acquired_slots", json!({"type": "null"})),
-            ("acquired_blockers", json!({"type": "null"})),
-            ("reserved_at_path", json!({"type": "null"})),
-            ("lock_id", says(nullable(id()), own)),
-        ],
-        vec![],
-    )
-}
-
-fn unlock_reply() -> Value {
-    let statuses = json!({"type": "string", "enum": ["RELINQUISHED", "NOT_RESERVED", "DOESNT_OWN_RESERVATION"]});
-    closed(vec![("requester", text()), ("resource", text()), ("status", statuses), ("released", array(text()))], vec![])
-}
-
-fn renew_reply() -> Value {
-    let statuses = json!({"type": "string", "enum": ["RENEWED", "NOT_RESERVED", "DOESNT_OWN_RESERVATION"]});
-    closed(
-        vec![
-            ("resource", text()),
-            ("status", statuses),
-            ("expires_at", nullable(instant())),
-            ("fencing_token", nullable(integer(0))),
-        ],
-        vec![],
-    )
-}
-
-fn check_reply() -> Value {
-    closed(
-        vec![
-            ("resource", text()),
-            ("is_reserved", json!({"type": "boolean"})),
-            ("holder", says(nullable(text()), "The requester that holds it.")),
-            ("expires_at", nullable(instant())),
-            ("fencing_token", nullable(integer(0))),
-        ],
-        vec![],
-    )
 }
 
 fn offer() -> Value {
@@ -319,7 +278,15 @@ fn pool() -> Value {
     always.extend(limits.map(|name| (name, nullable(count()))));
     let rights = ["cancellable", "extendable", "pausable", "reducible", "enabled"];
     always.extend(rights.map(|name| (name, json!({"type": "boolean"}))));
-    let schema = closed(always, vec![("capacity", count()), ("capacity_schedule", array(step))]);
+    let by_zone = json!({"type": "object", "additionalProperties": {"oneOf": [count(), array(step.clone())]}});
+    let zones = says(array(text()), "The parts of the pool that a reservation can be bound to.");
+    let sometimes = vec![
+        ("capacity", count()),
+        ("capacity_schedule", array(step)),
+        ("zones", zones),
+        ("capacity_by_zone", says(by_zone, "Of a zone that is not named only the pool's capacity binds.")),
+    ];
+    let schema = closed(always, sometimes);
     let about = "The whole configuration: but for its version, a pool_put that would change nothing.";
     let either = json!([{"required": ["capacity"]}, {"required": ["capacity_schedule"]}]);
     with(with(says(schema, about), "oneOf", either), "title", json!("Pool"))
@@ -376,7 +343,7 @@ fn details() -> Vec<(&'static str, Value)> {
             ("requested", integer(0)),
             ("available", says(integer(0), "The fewest units free at any instant of it.")),
         ],
-        vec![],
+        vec![("zone", says(text(), "The zone in which they are missing; absent: in the pool."))],
     );
     let field = || says(text(), "Its path, such as intervals[1].quantity.");
     let seconds = || nullable(integer(0));
@@ -396,7 +363,7 @@ fn details() -> Vec<(&'static str, Value)> {
             "insufficient_capacity",
             closed(
                 vec![("intervals", array(shortfall)), ("offers", offer::schema())],
-                vec![("latest_end_time", says(instant(), "Of an extension: the latest end that it would be granted."))],
+                schema_operator::beside_shortfalls(),
             ),
         ),
         ("price_above_max", closed(vec![("unit_price_cents", integer(0))], vec![])),

@@ -60,6 +60,10 @@ pub enum Kind {
     Object(&'static [Field]),
     /// Names of free choice with strings behind them.
     Tags(Tags),
+    /// Values of one kind, each under a name of free choice.
+    ByName(ByName),
+    /// A value, or a list in its place.
+    OneOrList(&'static Kind, List),
 }
 
 /// A string.
@@ -85,6 +89,13 @@ pub struct List {
 }
 
 #[derive(Debug)]
+pub struct ByName {
+    pub name: &'static Text,
+    pub value: &'static Kind,
+    pub items_max: usize,
+}
+
+#[derive(Debug)]
 pub struct Tags {
     pub items_max: usize,
     pub name_length_max: usize,
@@ -105,6 +116,8 @@ pub enum Value<'a> {
     Object(Vec<Option<Value<'a>>>),
     /// Sorted by name.
     Tags(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+    /// Sorted by name.
+    ByName(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 /// Where a value stands: rendered only for a refusal.
@@ -195,6 +208,7 @@ fn check_field<'a>(field: &'static Field, json: Json<'a>, path: &Path<'_>) -> Re
     let is_nothing = match (&field.presence, &value) {
         (Presence::Default(default), value) => default.is(value),
         (_, Value::Object(values)) => values.iter().all(Option::is_none),
+        (_, Value::ByName(values)) => values.is_empty(),
         _ => false,
     };
     Ok((!is_nothing).then_some(value))
@@ -213,6 +227,9 @@ fn check<'a>(kind: &'static Kind, json: Json<'a>, path: &Path<'_>) -> Result<Val
         Kind::Object(_) if !json.is_object() => Err(fault(FieldReason::WrongType)),
         Kind::Object(fields) => check_object(fields, json, path).map(Value::Object),
         Kind::Tags(tags) => check_tags(tags, json, &fault),
+        Kind::ByName(by_name) => check_by_name(by_name, json, path, &fault),
+        Kind::OneOrList(_, list) if json.is_array() => check_list(list, json, path, &fault),
+        Kind::OneOrList(one, _) => check(one, json, path),
         Kind::Text(_) | Kind::Choice(_) | Kind::Instant | Kind::Id | Kind::Unit => {
             if !json.is_string() {
                 return Err(fault(FieldReason::WrongType));
@@ -292,6 +309,37 @@ fn check_tags<'a>(tags: &Tags, json: Json<'a>, fault: &dyn Fn(FieldReason) -> Re
     }
 }
 
+/// Each value is checked in the order sent; a fault names it by the name that it stands under.
+fn check_by_name<'a>(
+    by_name: &'static ByName,
+    json: Json<'a>,
+    path: &Path<'_>,
+    fault: &dyn Fn(FieldReason) -> Refusal,
+) -> Result<Value<'a>, Refusal> {
+    if !json.is_object() {
+        return Err(fault(FieldReason::WrongType));
+    }
+    let members = json.members().map_err(|_| Refusal::InvalidJson)?;
+    if members.len() > by_name.items_max {
+        return Err(fault(FieldReason::TooManyItems));
+    }
+    let mut sorted = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        if !(by_name.name.accepts)(&name) {
+            return Err(fault(FieldReason::InvalidString));
+        }
+        if !value.is_null() {
+            let value = check(by_name.value, value, &Path::Name(path, &name))?;
+            sorted.push((name, value));
+        }
+    }
+    sorted.sort();
+    match sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        true => Err(fault(FieldReason::DuplicateField)),
+        false => Ok(Value::ByName(sorted)),
+    }
+}
+
 impl Kind {
     /// What the value has to be, for a person: "The field … must be …".
     pub fn expected(&self) -> String {
@@ -310,6 +358,14 @@ impl Kind {
                  characters, without control characters",
                 tags.items_max, tags.value_length_max, tags.name_length_max
             ),
+            Kind::ByName(ByName { name, value, items_max }) => format!(
+                "an object of at most {items_max} values, each under {}, and each {}",
+                name.expected,
+                value.expected()
+            ),
+            Kind::OneOrList(one, list) => {
+                format!("{} or an array of {} to {} items", one.expected(), list.items_min, list.items_max)
+            }
         }
     }
 }

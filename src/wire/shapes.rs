@@ -2,10 +2,10 @@
 
 mod look;
 
-use super::shape::{Constant, Field, Kind, List, Presence, Tags, Text};
+use super::shape::{ByName, Constant, Field, Kind, List, Presence, Tags, Text};
 use super::verb::Verb;
 use super::{capacity, cursor};
-use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant};
+use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant, ZoneName};
 use crate::domain::quota::{LIMIT_MAX as QUOTA_MAX, PREFIXES_MAX};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
@@ -19,6 +19,7 @@ pub const LIMIT_DEFAULT: i64 = 50;
 const HISTORY_MINUTES_MAX: i64 = 1_440;
 const LIMIT_MAX: i64 = 100;
 const OFFERS_MAX: usize = 32;
+const ZONES_MAX: usize = 64;
 const CAPACITY_STEPS_MAX: usize = 1_000;
 const LAUNCH_ITEMS_MAX: usize = 1_000;
 const SCRIPT_LENGTH_MAX: usize = 65_536;
@@ -62,6 +63,25 @@ const RESOURCE_TYPE: Kind = Kind::Text(Text {
     pattern: "^[A-Za-z0-9_-]*$",
     expected: "a string of 1 to 64 of A-Z a-z 0-9 _ -",
 });
+const ZONE_NAME: Text = Text {
+    accepts: |text| ZoneName::parse(text).is_some(),
+    length_min: 1,
+    length_max: 64,
+    pattern: "^[A-Za-z0-9_-]*$",
+    expected: "a zone's name, 1 to 64 of A-Z a-z 0-9 _ -",
+};
+const ZONE: Kind = Kind::Text(ZONE_NAME);
+const WHOSE: Field = required(
+    "tenant",
+    Kind::Text(Text {
+        accepts: |text| Tenant::parse(text).is_some(),
+        length_min: 1,
+        length_max: 63,
+        pattern: "^[a-z0-9][a-z0-9-]*$",
+        expected: "a tenant's name, [a-z0-9][a-z0-9-]{0,62}",
+    }),
+    "The tenant that it belongs to.",
+);
 const KEY: Kind = Kind::Text(Text {
     accepts: |text| IdempotencyKey::parse(text).is_some(),
     length_min: 1,
@@ -167,7 +187,7 @@ pub const DRY_RUN: Field = Field {
     about: "Answer what would come of it, and change nothing; any key is ignored.",
 };
 
-static RESERVE: [Field; 14] = [
+static RESERVE: [Field; 15] = [
     optional("pool", POOL, "The pool to reserve from; or instance_type and region."),
     optional("instance_type", LABEL, "With region: names the pool in its place."),
     optional("region", LABEL, "With instance_type: names the pool in its place."),
@@ -184,6 +204,7 @@ static RESERVE: [Field; 14] = [
     optional("launch_specification", Kind::Object(&LAUNCH_SPECIFICATION), "Carried along, never read."),
     optional("price_specification", Kind::Object(&PRICE_OF_NEW), "The offer, and the most that it may cost."),
     optional("hold_seconds", integer(1, HOLD_SECONDS_MAX), "Hold only: confirm it within so many seconds."),
+    optional("zone", ZONE, "Only units of this zone of the pool; absent: of any."),
     DRY_RUN,
     TENANT,
 ];
@@ -327,7 +348,7 @@ static OFFER: [Field; 6] = [
 const SECONDS: Kind = integer(0, POLICY_SECONDS_MAX);
 const SECONDS_SOME: Kind = integer(1, POLICY_SECONDS_MAX);
 
-static POOL_PUT: [Field; 23] = [
+static POOL_PUT: [Field; 26] = [
     required("pool", POOL, "The pool's name, a token of the subjects of events."),
     optional("capacity", integer(0, CAPACITY_MAX as i64), "Units, at all times; or capacity_schedule."),
     optional(
@@ -357,7 +378,7 @@ static POOL_PUT: [Field; 23] = [
     allowed("extendable", "May reservations be extended?"),
     allowed("pausable", "May reservations be paused?"),
     allowed("reducible", "May part of a reservation be given back?"),
-    allowed("enabled", "Does the pool take new commands?"),
+    allowed("enabled", "Does the pool take new reservations?"),
     Field {
         name: "offers",
         kind: list(&Kind::Object(&OFFER), 0, OFFERS_MAX),
@@ -365,7 +386,33 @@ static POOL_PUT: [Field; 23] = [
         about: "Prices to choose from; none: `standard` at 0.",
     },
     optional("tags", TAGS, "Labels of free choice."),
+    Field {
+        name: "zones",
+        kind: set(&ZONE, 0, ZONES_MAX),
+        presence: Presence::Default(Constant::EmptyList),
+        about: "The parts of the pool that a reservation can be bound to. Their order means nothing.",
+    },
+    optional(
+        "capacity_by_zone",
+        Kind::ByName(ByName { name: &ZONE_NAME, value: &ZONE_CAPACITY, items_max: ZONES_MAX }),
+        "For some of the zones the units that there are; the pool's capacity binds beside it.",
+    ),
+    optional(
+        "force",
+        Kind::Choice(&["newest_first", "oldest_first", "smallest_first", "largest_first"]),
+        "End reservations that no longer fit, in this order, until the rest does; absent: refuse.",
+    ),
 ];
+
+/// Units at all times, or over time.
+static ZONE_CAPACITY: Kind = Kind::OneOrList(
+    &integer(0, CAPACITY_MAX as i64),
+    List { item: &Kind::Object(&CAPACITY_STEP), items_min: 1, items_max: CAPACITY_STEPS_MAX, is_set: false },
+);
+
+static RESERVATION_TERMINATE: [Field; 2] = [RESERVATION_ID, WHOSE];
+
+static LOCK_RELEASE: [Field; 2] = [RESOURCE, WHOSE];
 
 static POOL_GET: [Field; 1] = [required("pool", POOL, "The pool.")];
 
@@ -424,6 +471,8 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::TenantPut => &TENANT_PUT,
         Verb::TenantGet => &TENANT_GET,
         Verb::Quota => &QUOTA,
+        Verb::ReservationTerminate => &RESERVATION_TERMINATE,
+        Verb::LockRelease => &LOCK_RELEASE,
     }
 }
 

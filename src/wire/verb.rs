@@ -30,10 +30,12 @@ pub enum Verb {
     TenantPut,
     TenantGet,
     Quota,
+    ReservationTerminate,
+    LockRelease,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 28] = [
+    pub const ALL: [Verb; 30] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -62,6 +64,8 @@ impl Verb {
         Verb::TenantPut,
         Verb::TenantGet,
         Verb::Quota,
+        Verb::ReservationTerminate,
+        Verb::LockRelease,
     ];
 
     pub fn name(self) -> &'static str {
@@ -94,6 +98,8 @@ impl Verb {
             Verb::TenantPut => "tenant_put",
             Verb::TenantGet => "tenant_get",
             Verb::Quota => "quota",
+            Verb::ReservationTerminate => "reservation_terminate",
+            Verb::LockRelease => "lock_release",
         }
     }
 
@@ -103,7 +109,16 @@ impl Verb {
 
     /// Is it the operator's (`berth.admin.v1.<verb>`) and not a tenant's?
     pub fn is_admin(self) -> bool {
-        matches!(self, Verb::PoolPut | Verb::PoolGet | Verb::PoolList | Verb::TenantPut | Verb::TenantGet)
+        matches!(
+            self,
+            Verb::PoolPut
+                | Verb::PoolGet
+                | Verb::PoolList
+                | Verb::TenantPut
+                | Verb::TenantGet
+                | Verb::ReservationTerminate
+                | Verb::LockRelease
+        )
     }
 
     /// Does it change anything? Only mutations have receipts.

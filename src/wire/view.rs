@@ -1,6 +1,7 @@
 //! What replies and events show of the domain's types: field by field, in the order of the documentation. A field that
 //! is only there when it says something is left out otherwise; the others are `null`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -106,6 +107,8 @@ pub struct ReservationView<'a, L: Serialize> {
     pool: &'a str,
     instance_type: Option<&'a str>,
     region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_reason: Option<&'static str>,
@@ -152,6 +155,7 @@ fn reservation_with<'a, L: Serialize>(
         pool: reservation.pool.as_str(),
         instance_type: reservation.instance_type.as_ref().map(|label| label.as_str()),
         region: reservation.region.as_ref().map(|label| label.as_str()),
+        zone: reservation.zone.as_ref().map(|zone| zone.as_str()),
         status: hold.status.name(),
         end_reason: hold.end_reason.map(|reason| reason.name()),
         intervals: Intervals(&reservation.intervals),
@@ -219,6 +223,14 @@ struct StepView {
     quantity: u32,
 }
 
+/// Units at all times, or over time.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum CapacityView {
+    Constant(u32),
+    Schedule(Vec<StepView>),
+}
+
 #[derive(Serialize)]
 pub struct OfferView<'a> {
     key: &'a str,
@@ -237,6 +249,10 @@ pub struct PoolView<'a> {
     capacity: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity_schedule: Option<Vec<StepView>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    zones: Vec<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    capacity_by_zone: BTreeMap<&'a str, CapacityView>,
     instance_type: Option<&'a str>,
     region: Option<&'a str>,
     instance_spec: Option<Carried<'a>>,
@@ -261,15 +277,21 @@ pub struct PoolView<'a> {
 }
 
 pub fn pool(pool: &Pool) -> PoolView<'_> {
-    let (capacity, capacity_schedule) = match &pool.capacity {
-        Capacity::Constant(capacity) => (Some(*capacity), None),
-        Capacity::Schedule(steps) => (None, Some(steps.iter().map(step).collect())),
+    let (capacity, capacity_schedule) = match capacity_view(&pool.capacity) {
+        CapacityView::Constant(capacity) => (Some(capacity), None),
+        CapacityView::Schedule(steps) => (None, Some(steps)),
     };
     let policy = &pool.policy;
     PoolView {
         pool: pool.name.as_str(),
         capacity,
         capacity_schedule,
+        zones: pool.zones.keys().map(|zone| zone.as_str()).collect(),
+        capacity_by_zone: pool
+            .zones
+            .iter()
+            .filter_map(|(zone, units)| Some((zone.as_str(), capacity_view(units.as_ref()?))))
+            .collect(),
         instance_type: pool.instance_type.as_ref().map(|label| label.as_str()),
         region: pool.region.as_ref().map(|label| label.as_str()),
         instance_spec: pool.instance_spec.as_ref().map(Carried),
@@ -291,6 +313,13 @@ pub fn pool(pool: &Pool) -> PoolView<'_> {
         offers: pool.offers.iter().map(offer).collect(),
         tags: pool.tags.as_ref().map(Carried),
         version: pool.version,
+    }
+}
+
+fn capacity_view(units: &Capacity) -> CapacityView {
+    match units {
+        Capacity::Constant(quantity) => CapacityView::Constant(*quantity),
+        Capacity::Schedule(steps) => CapacityView::Schedule(steps.iter().map(step).collect()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The commands and ticks that are decided together, and whether their receipts are looked up first.
 
 use super::decided::Decided;
-use super::waiting::Waiting;
+use super::waiting::{Waiting, puts_alone};
 use crate::domain::id::{LaneSet, ReceiptId};
 
 /// After a key turned out to be answered already, so many batches look their receipts up: keys come again in bursts,
@@ -20,6 +20,18 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Each `pool_put` by itself; the last of them first.
+    pub fn with_puts_alone(self) -> Vec<Batch> {
+        if self.commands.iter().all(|waiting| waiting.put().is_none()) {
+            return vec![self];
+        }
+        let looks_up = self.looks_up;
+        let ticks = Batch { ticks: self.ticks, ..Batch::default() };
+        let groups = puts_alone(self.commands).into_iter();
+        let last_first = groups.map(|commands| Batch { commands, looks_up, ..Batch::default() }).rev();
+        last_first.chain((!ticks.ticks.is_empty()).then_some(ticks)).collect()
+    }
+
     /// What is due, and the commands in two halves; of a single one, itself.
     pub fn parts(mut self) -> Vec<Batch> {
         let looks_up = self.looks_up;

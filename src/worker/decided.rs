@@ -75,6 +75,10 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
     let mut state = State::new(loaded.lanes.into_iter().map(|(lane, cached)| (lane, cached.state)).collect());
     loaded.holds.into_iter().for_each(|hold| state.load(hold));
     tenants.take().into_iter().for_each(|(tenant, known)| state.tenants_mut().load(tenant, known));
+    for booked in loaded.booked {
+        booked.holds.into_iter().for_each(|hold| state.load(hold));
+        state.load_booked(booked.pool, booked.count);
+    }
     for page in &loaded.due {
         let ids: Vec<HoldId> = page.due.iter().map(|mark| mark.id).collect();
         let full_until = page.due.last().filter(|_| page.is_full).map(|mark| mark.due_at);

@@ -8,7 +8,7 @@ use crate::domain::hold::{Hold, Kind};
 use crate::domain::id::{HoldId, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::past::{Entry, History, Recorded, later_part};
-use crate::domain::schedule::Schedule;
+use crate::domain::schedule::Allocation;
 use crate::domain::statement::Statement;
 use crate::domain::tick::as_of;
 use crate::domain::window::{Instant, minutes_before};
@@ -84,12 +84,12 @@ impl Queries {
         let Some(capacity) = capacity else { return Ok(Err(Refusal::UnknownPool)) };
         let at = of.as_of.unwrap_or(now);
         let from = minutes_before(at, of.history_minutes);
-        let mut schedule = Schedule::new(from);
+        let mut allocation = Allocation::new(from);
         let mut is_readable = true;
         let add = |hold: Hold, payload: Option<&[u8]>| match payload {
-            None => schedule.add(&as_of(hold, at)),
+            None => allocation.add(&as_of(hold, at)),
             Some(payload) => match recall::decode(payload, &hold) {
-                Some(event) => schedule.add(&as_of(event.hold, at)),
+                Some(event) => allocation.add(&as_of(event.hold, at)),
                 None => is_readable = false,
             },
         };
@@ -102,7 +102,9 @@ impl Queries {
             pool: &of.pool,
             created_at: capacity.created_at,
             tags: capacity.tags.as_ref(),
-            total: &schedule.steps(),
+            total: &allocation.total(),
+            zones: &capacity.zones,
+            by_zone: &allocation.by_zone(),
         });
         if fits(encoded.body.len(), self.payload_bytes_max) {
             return Ok(Ok(encoded));

@@ -151,7 +151,7 @@ impl Decider {
     async fn carry_out(&mut self, batch: Batch) {
         let began = Instant::now();
         let ticks = batch.ticks;
-        let mut batches = vec![batch];
+        let mut batches = batch.with_puts_alone();
         let mut is_given_up = false;
         while let Some(batch) = batches.pop() {
             if is_given_up {
@@ -450,6 +450,7 @@ fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wa
             .filter(|(lane, _)| batch.ticks.contains(*lane))
             .map(|(lane, slot)| DueWant { lane: *lane, after: slot.mark(), limit })
             .collect(),
+        puts: batch.commands.iter().filter_map(|waiting| waiting.put()).cloned().collect(),
     }
 }
 

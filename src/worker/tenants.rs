@@ -122,7 +122,8 @@ fn wanted(limited: &BTreeSet<Tenant>, loaded: &Loaded, commands: &[Box<Waiting>]
     let mut wanted: BTreeSet<Tenant> = put.cloned().collect();
     if !limited.is_empty() {
         let callers = commands.iter().filter_map(|waiting| waiting.request.tenant.as_ref());
-        let owners = loaded.holds.iter().map(|hold| &hold.tenant);
+        let booked = loaded.booked.iter().flat_map(|booked| &booked.holds);
+        let owners = loaded.holds.iter().chain(booked).map(|hold| &hold.tenant);
         wanted.extend(callers.chain(owners).filter(|tenant| limited.contains(*tenant)).cloned());
     }
     wanted

@@ -1,11 +1,13 @@
 //! One command in hand: what it asks, under which key, and where its answer goes.
 
+#![allow(clippy::vec_box)] // as in the pipeline: a command is moved by its pointer
+
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Answerer;
-use crate::domain::command::{Command, Request};
+use crate::domain::command::{Command, PoolPut, Request};
 use crate::domain::id::ReceiptId;
 use crate::domain::look::{Availability, Look, Mode};
 use crate::telemetry::Metrics;
@@ -53,6 +55,13 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    pub fn put(&self) -> Option<&PoolPut> {
+        match &self.request.command {
+            Command::PoolPut(put) => Some(put),
+            _ => None,
+        }
+    }
+
     /// What it adds to a batch, in the rows of a small reservation: every interval and every unit stands in the row,
     /// the reply and the event.
     pub fn weight(&self) -> usize {
@@ -64,10 +73,26 @@ impl Waiting {
             // How large the hold is that it names is not known yet.
             Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) => UNKNOWN_ROWS,
             Command::Several(commands) => commands.len(),
-            Command::PoolPut(_) => UNKNOWN_ROWS,
+            Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
             Command::Look(Look::Find(find)) => UNKNOWN_ROWS * find.targets.len(),
             Command::Look(Look::Availability(Availability { mode: Mode::Slots { .. }, .. })) => UNKNOWN_ROWS,
             _ => 0,
         }
     }
+}
+
+/// The commands in their order, each `pool_put` in a group of its own: what is loaded for it is what is booked when its
+/// batch begins, so nothing else of its batch may move that.
+pub fn puts_alone(commands: Vec<Box<Waiting>>) -> Vec<Vec<Box<Waiting>>> {
+    let mut groups: Vec<Vec<Box<Waiting>>> = Vec::new();
+    let mut was_put = true;
+    for command in commands {
+        let is_put = command.put().is_some();
+        match groups.last_mut() {
+            Some(group) if !is_put && !was_put => group.push(command),
+            _ => groups.push(vec![command]),
+        }
+        was_put = is_put;
+    }
+    groups
 }

@@ -26,3 +26,4 @@ mod start;
 mod submit;
 mod tap;
 mod update;
+mod zones;

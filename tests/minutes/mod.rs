@@ -5,15 +5,16 @@ mod course;
 
 use std::collections::BTreeMap;
 
-use berth::domain::command::{Command, Part, Reserve};
+use berth::domain::booked::{VictimOrder, Withdrawn};
+use berth::domain::command::{Command, Part, PoolPut, Reserve};
 use berth::domain::hold::Status;
-use berth::domain::id::{HoldId, Lane, PoolName};
+use berth::domain::id::{HoldId, Lane, PoolName, ZoneName};
 use berth::domain::outcome::{Answer, LockStatus, Outcome, Refusal, Shortfall};
 use berth::domain::resource::{Capacity, LockName};
 use berth::domain::state::Changes;
 use berth::domain::window::{Instant, Interval};
 
-use crate::ops::{minute, pool_name, second};
+use crate::ops::{minute, pool_name, second, zone_name};
 use course::Course;
 
 /// Longer than anything that is asked for.
@@ -21,6 +22,13 @@ const LENGTH: usize = 400;
 
 struct Booked {
     pool: PoolName,
+    zone: Option<ZoneName>,
+    /// The second at which it was made.
+    created: i64,
+    /// It was ended, and what is left of it can't be taken back.
+    is_over: bool,
+    /// It was taken back within a minute, and is no longer in use in what is left of that.
+    is_withdrawn: bool,
     units: Vec<u32>,
     /// How many it has kept; it can't be extended with more.
     kept: u32,
@@ -30,6 +38,8 @@ struct Booked {
 
 pub struct Minutes {
     capacity: BTreeMap<PoolName, u32>,
+    /// Of zone 0.
+    of_zone: BTreeMap<PoolName, u32>,
     booked: BTreeMap<HoldId, Booked>,
     versions: BTreeMap<HoldId, u32>,
     seqs: BTreeMap<Lane, i64>,
@@ -44,9 +54,10 @@ fn number_of(at: Instant) -> usize {
 
 impl Minutes {
     pub fn new() -> Minutes {
-        let capacity = [(pool_name(0), 8), (pool_name(1), 8)].into();
+        let capacity: BTreeMap<PoolName, u32> = [(pool_name(0), 8), (pool_name(1), 8)].into();
+        let of_zone = capacity.clone();
         let (booked, versions, seqs, fences, course) = Default::default();
-        Minutes { capacity, booked, versions, seqs, fences, course }
+        Minutes { capacity, of_zone, booked, versions, seqs, fences, course }
     }
 
     /// Versions and sequence numbers have no gaps; pauses are credited and ends announced as they should.
@@ -70,23 +81,50 @@ impl Minutes {
         }
     }
 
-    fn used(&self, pool: &PoolName, at: usize, now: i64) -> u32 {
-        let counts = |booked: &&Booked| booked.pool == *pool && booked.lapses_at.is_none_or(|lapses| now < lapses);
+    /// In the whole pool, or in a zone.
+    fn used(&self, pool: &PoolName, zone: Option<&ZoneName>, at: usize, now: i64) -> u32 {
+        let is_in =
+            |booked: &Booked| booked.pool == *pool && zone.is_none_or(|zone| booked.zone.as_ref() == Some(zone));
+        let counts = |booked: &&Booked| is_in(booked) && booked.lapses_at.is_none_or(|lapses| now < lapses);
         self.booked.values().filter(counts).map(|booked| booked.units[at]).sum()
     }
 
-    fn free(&self, pool: &PoolName, start: Instant, end: Instant, now: i64) -> u32 {
+    /// The same, without what was taken back within the running minute: it is in use no longer.
+    fn used_from(&self, pool: &PoolName, zone: Option<&ZoneName>, at: usize, now: i64) -> u32 {
+        let is_in =
+            |booked: &Booked| booked.pool == *pool && zone.is_none_or(|zone| booked.zone.as_ref() == Some(zone));
+        let is_gone = |booked: &&Booked| is_in(booked) && booked.is_withdrawn;
+        let gone: u32 = self.booked.values().filter(is_gone).map(|booked| booked.units[at]).sum();
+        self.used(pool, zone, at, now) - if at == usize::try_from(now / 60).unwrap() { gone } else { 0 }
+    }
+
+    fn free(&self, pool: &PoolName, zone: Option<&ZoneName>, start: Instant, end: Instant, now: i64) -> u32 {
         let range = number_of(start)..number_of(end);
-        range.map(|at| self.capacity[pool].saturating_sub(self.used(pool, at, now))).min().unwrap()
+        let free = |at| {
+            let of_pool = self.capacity[pool].saturating_sub(self.used(pool, None, at, now));
+            let of_zone = self.of_zone[pool].saturating_sub(self.used(pool, Some(&zone_name(0)), at, now));
+            if zone == Some(&zone_name(0)) { of_pool.min(of_zone) } else { of_pool }
+        };
+        range.map(free).min().unwrap()
+    }
+
+    /// How many units too many are in use in a minute: negative where some are free.
+    fn load(&self, pool: &PoolName, zone: Option<u8>, at: usize, now: i64) -> i64 {
+        let load = |zone: Option<&ZoneName>, capacity: u32| {
+            i64::from(self.used_from(pool, zone, at, now)) - i64::from(capacity)
+        };
+        let of_pool = load(None, self.capacity[pool]);
+        if zone == Some(0) { of_pool.max(load(Some(&zone_name(0)), self.of_zone[pool])) } else { of_pool }
     }
 
     /// Never more in use than there is, from now on; and the loads are these, from the beginning.
-    pub fn check_loads(&self, loads: &[Option<i64>], now: i64) {
+    pub fn check_loads(&self, loads: &[i64], now: i64) {
         for (index, load) in loads.iter().enumerate() {
-            let half = loads.len() / 2;
-            let (pool, at) = (pool_name(u8::try_from(index / half).unwrap()), index % half);
-            let expected = i64::from(self.used(&pool, at, now)) - i64::from(self.capacity[&pool]);
-            assert_eq!(*load, Some(expected), "{pool} in minute {at}");
+            let length = loads.len() / 6;
+            let (pool, at) = (pool_name(u8::try_from(index / length / 3).unwrap()), index % length);
+            let zone = [None, Some(0), Some(1)][index / length % 3];
+            let expected = self.load(&pool, zone, at, now);
+            assert_eq!(*load, expected, "{pool} {zone:?} in minute {at}");
             assert!(expected <= 0 || at < usize::try_from(now / 60).unwrap(), "{pool} is overcommitted at {at}");
         }
     }
@@ -98,7 +136,8 @@ impl Minutes {
             (Command::Extend(extend), Err(Refusal::InsufficientCapacity { intervals, .. })) => {
                 let missing = intervals[0];
                 assert_eq!((missing.end, intervals.len()), (extend.end_time, 1));
-                let free = self.free(&self.booked[&extend.id].pool, missing.start, missing.end, now);
+                let booked = &self.booked[&extend.id];
+                let free = self.free(&booked.pool, booked.zone.as_ref(), missing.start, missing.end, now);
                 assert_eq!(missing.available, free);
                 assert!(missing.requested > free);
             }
@@ -118,10 +157,13 @@ impl Minutes {
                 }
                 let count = if done.hold.status == Status::Ended && count > 0 { u32::MAX } else { count };
                 let cut = usize::try_from((now + 59) / 60).unwrap();
-                let Booked { units, kept, .. } = self.booked.get_mut(&terminate.id).unwrap();
+                let Booked { units, kept, is_over, .. } = self.booked.get_mut(&terminate.id).unwrap();
+                *is_over |= done.hold.status == Status::Ended;
                 *kept = done.hold.reservation().unwrap().units.count();
                 units[cut..].iter_mut().for_each(|units| *units = units.saturating_sub(count));
             }
+            (Command::ReservationTerminate(it), Ok(Answer::Terminated(done))) => self.end(it.id, done.hold.status, now),
+            (Command::PoolPut(put), outcome) => self.check_put(put, outcome, now),
             (Command::Update(update), Ok(Answer::Reservation(hold))) => {
                 let is_paused = hold.status == Status::Paused;
                 assert_eq!(is_paused, update.paused.unwrap_or(is_paused));
@@ -134,7 +176,6 @@ impl Minutes {
             (Command::Update(_), Err(refusal)) => {
                 assert!(matches!(refusal, Refusal::NotFound | Refusal::HoldExpired), "{refusal:?}");
             }
-            (Command::PoolPut(put), outcome) => self.check_put(&put.pool, &put.capacity, outcome, now),
             (Command::Lock(_), Ok(Answer::Lock(answer))) if answer.status == LockStatus::Acquired => {
                 let claim = answer.claim.as_ref().unwrap();
                 let fence = claim.lock().unwrap().fencing_token;
@@ -149,7 +190,7 @@ impl Minutes {
     fn check_reserve(&mut self, reserve: &Reserve, id: HoldId, outcome: &Outcome, now: i64) {
         let pool = reserve.pool.clone().unwrap();
         let missing = |interval: &Interval| {
-            let available = self.free(&pool, interval.start, interval.end, now);
+            let available = self.free(&pool, reserve.zone.as_ref(), interval.start, interval.end, now);
             let Interval { start, end, quantity: requested } = *interval;
             (requested > available).then_some(Shortfall { start, end, requested, available })
         };
@@ -166,7 +207,9 @@ impl Minutes {
         }
         let end = reserve.intervals.last().unwrap().end;
         let lapses_at = reserve.hold_seconds.map(|hold| (now + i64::from(hold)).min((end - minute(0)).num_seconds()));
-        self.booked.insert(id, Booked { pool, units, kept: u32::MAX, lapses_at });
+        let (zone, created) = (reserve.zone.clone(), now);
+        let (kept, is_over, is_withdrawn) = (u32::MAX, false, false);
+        self.booked.insert(id, Booked { pool, zone, created, is_over, is_withdrawn, units, kept, lapses_at });
     }
 
     fn check_confirm(&mut self, id: HoldId, quantity: Option<u32>, outcome: &Outcome, now: i64) {
@@ -186,12 +229,79 @@ impl Minutes {
         }
     }
 
-    fn check_put(&mut self, pool: &PoolName, capacity: &Capacity, outcome: &Outcome, now: i64) {
-        let Capacity::Constant(capacity) = *capacity else { return };
-        let mut from_now = usize::try_from(now / 60).unwrap()..LENGTH;
-        assert_eq!(outcome.is_ok(), from_now.all(|at| self.used(pool, at, now) <= capacity), "{outcome:?}");
-        if outcome.is_ok() {
-            self.capacity.insert(pool.clone(), capacity);
+    /// Whatever it held is given back: from the next minute on where it ran, all of it where it did not.
+    fn end(&mut self, id: HoldId, status: Status, now: i64) {
+        let Booked { units, is_over, .. } = self.booked.get_mut(&id).unwrap();
+        match status {
+            Status::Canceled => units.fill(0),
+            _ => units[usize::try_from((now + 59) / 60).unwrap()..].fill(0),
         }
+        *is_over = true;
+    }
+
+    /// The minutes from now on in which too much is in use, in the pool or in zone 0.
+    fn overbooked(&self, pool: &PoolName, zone: Option<u8>, now: i64) -> Vec<usize> {
+        let from_now = usize::try_from(now / 60).unwrap()..LENGTH;
+        from_now.filter(|at| self.load(pool, zone, *at, now) > 0).collect()
+    }
+
+    /// Who holds something in a minute in which too much is in use?
+    fn in_the_way(&self, pool: &PoolName, now: i64) -> Vec<HoldId> {
+        let (of_pool, of_zone) = (self.overbooked(pool, None, now), self.overbooked(pool, Some(0), now));
+        let is_in_the_way = |booked: &Booked| {
+            let minutes = if booked.zone == Some(zone_name(0)) { &of_zone } else { &of_pool };
+            let is_live = !booked.is_over && booked.lapses_at.is_none_or(|lapses| now < lapses);
+            is_live && booked.pool == *pool && minutes.iter().any(|at| booked.units[*at] > 0)
+        };
+        self.booked.iter().filter(|(_, booked)| is_in_the_way(booked)).map(|(id, _)| *id).collect()
+    }
+
+    /// It succeeds if and only if it fits; by force, those go that are in the way, in their order, and nobody else.
+    fn check_put(&mut self, put: &PoolPut, outcome: &Outcome, now: i64) {
+        let (pool, Capacity::Constant(capacity)) = (&put.pool, &put.capacity) else { panic!() };
+        let Some(Some(Capacity::Constant(of_zone))) = put.zones.get(&zone_name(0)) else { panic!() };
+        let before = (self.capacity[pool], self.of_zone[pool]);
+        self.capacity.insert(pool.clone(), *capacity);
+        self.of_zone.insert(pool.clone(), *of_zone);
+        let fits = self.overbooked(pool, Some(0), now).is_empty();
+        match (outcome, put.force) {
+            (Ok(Answer::Pool(_)), _) => assert!(fits),
+            (Ok(Answer::Lowered(lowered)), Some(order)) => self.check_withdrawn(pool, order, &lowered.withdrawn, now),
+            (Err(Refusal::StillBooked { stretches, .. }), force) => {
+                assert!(!fits && !stretches.is_empty());
+                // Only what is over and counts to the end of its minute can be in the way of force.
+                let running = usize::try_from(now / 60).unwrap();
+                let is_stub = |booked: &&Booked| booked.pool == *pool && booked.is_over && !booked.is_withdrawn;
+                let stubs = |zone: Option<ZoneName>| -> u32 {
+                    let is_in = |it: &&Booked| zone.is_none() || it.zone == zone;
+                    self.booked.values().filter(is_stub).filter(is_in).map(|booked| booked.units[running]).sum()
+                };
+                assert!(force.is_none() || stubs(None) > *capacity || stubs(Some(zone_name(0))) > *of_zone);
+                (*self.capacity.get_mut(pool).unwrap(), *self.of_zone.get_mut(pool).unwrap()) = before;
+            }
+            (outcome, _) => panic!("{outcome:?}"),
+        }
+    }
+
+    fn check_withdrawn(&mut self, pool: &PoolName, order: VictimOrder, withdrawn: &[Withdrawn], now: i64) {
+        let mut before = None;
+        for (position, victim) in withdrawn.iter().enumerate() {
+            let booked = &self.booked[&victim.id];
+            let in_the_way = self.in_the_way(pool, now);
+            assert!(in_the_way.contains(&victim.id), "{victim:?} had not to go");
+            let (by_quantity, by_age) = order.signs();
+            let place = (by_quantity * i32::try_from(victim.quantity).unwrap(), i64::from(by_age) * booked.created);
+            assert!(before.is_none_or(|before| before <= place), "in order");
+            before = Some(place);
+            if by_quantity == 0 {
+                let goes_before = |other: &HoldId| i64::from(by_age) * self.booked[other].created < place.1;
+                let goes_later = |other: &HoldId| withdrawn[position..].iter().any(|victim| victim.id == *other);
+                let is_passed_over = |other: &HoldId| goes_before(other) && !goes_later(other);
+                assert!(!in_the_way.iter().any(is_passed_over), "nobody is passed over");
+            }
+            self.end(victim.id, victim.status, now);
+            self.booked.get_mut(&victim.id).unwrap().is_withdrawn = true;
+        }
+        assert!(self.overbooked(pool, Some(0), now).is_empty(), "the rest fits");
     }
 }

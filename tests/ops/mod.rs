@@ -1,12 +1,13 @@
 //! Random commands. Ids and tokens follow from a request's number, so a command can name what an earlier one of the
 //! same batch makes.
 
+use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
-    Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, Reserve, TakeLock, Terminate, UnitId,
-    Unlock, Update,
+    Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, ReservationTerminate, Reserve,
+    TakeLock, Terminate, UnitId, Unlock, Update,
 };
-use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType};
-use berth::domain::resource::{Capacity, Offer, Policy};
+use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
+use berth::domain::resource::{Capacity, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use proptest::prelude::*;
 
@@ -39,6 +40,7 @@ pub enum Op {
         starts_in: i64,
         parts: Vec<(i64, i64, u32)>,
         hold_seconds: Option<u32>,
+        zone: Option<u8>,
     },
     Confirm {
         which: usize,
@@ -78,6 +80,11 @@ pub enum Op {
     Put {
         pool: u8,
         capacity: u32,
+        of_zone: u32,
+        force: Option<VictimOrder>,
+    },
+    ReservationTerminate {
+        which: usize,
     },
 }
 
@@ -97,8 +104,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         prop::collection::btree_set(0u32..5, 1..4).prop_map(|units| WhichPart::Units(units.into_iter().collect())),
     ];
     prop_oneof![
-        6 => (0u8..2, 0i64..20, parts, prop::option::of(1u32..600)).prop_map(
-            |(pool, starts_in, parts, hold_seconds)| Op::Reserve { pool, starts_in, parts, hold_seconds }
+        6 => (0u8..2, 0i64..20, parts, prop::option::of(1u32..600), prop::option::of(0u8..2)).prop_map(
+            |(pool, starts_in, parts, hold_seconds, zone)| Op::Reserve { pool, starts_in, parts, hold_seconds, zone }
         ),
         2 => (which.clone(), prop::option::of(1u32..6)).prop_map(|(which, quantity)| Op::Confirm { which, quantity }),
         2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
@@ -112,21 +119,30 @@ pub fn op() -> impl Strategy<Value = Op> {
         ),
         2 => (0u8..3, 0u8..3, which.clone()).prop_map(|(name, by, which)| Op::Unlock { name, by, which }),
         1 => (0u8..3, which, 1u32..900).prop_map(|(name, which, ttl_seconds)| Op::Renew { name, which, ttl_seconds }),
-        1 => (0u8..2, 0u32..12).prop_map(|(pool, capacity)| Op::Put { pool, capacity }),
+        2 => (0u8..2, 0u32..12, 0u32..8, prop::option::of(prop::sample::select(&VictimOrder::ALL[..]))).prop_map(
+            |(pool, capacity, of_zone, force)| Op::Put { pool, capacity, of_zone, force }
+        ),
+        1 => (0usize..6).prop_map(|which| Op::ReservationTerminate { which }),
     ]
 }
 
-/// What befalls a few reservations that run: they are paused, given back in part, extended, and their ends come near.
+/// What befalls a few reservations that run: they are paused, given back in part, extended, taken back, and their ends come near.
 fn running_op() -> impl Strategy<Value = Op> {
     let which = 0usize..2;
-    let reserve = (0u8..2, prop::collection::vec((0i64..2, 4i64..12, 2u32..6), 1..3));
+    let reserve = (0u8..2, prop::collection::vec((0i64..2, 4i64..12, 2u32..6), 1..3), prop::option::of(0u8..2));
+    let withdraw = (0u8..2, 2u32..9, 0u32..9, prop::sample::select(&VictimOrder::ALL[..]))
+        .prop_map(|(pool, capacity, of_zone, force)| Op::Put { pool, capacity, of_zone, force: Some(force) });
     prop_oneof![
-        1 => reserve.prop_map(|(pool, parts)| Op::Reserve { pool, starts_in: 0, parts, hold_seconds: None }),
+        1 => reserve.prop_map(
+            |(pool, parts, zone)| Op::Reserve { pool, starts_in: 0, parts, hold_seconds: None, zone }
+        ),
         4 => (which.clone(), any::<bool>()).prop_map(
             |(which, paused)| Op::Update { which, paused: Some(paused), name: None }
         ),
         2 => which.clone().prop_map(|which| Op::Terminate { which, part: WhichPart::Quantity(1) }),
-        2 => (which, 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+        2 => (which.clone(), 5i64..60).prop_map(|(which, end)| Op::Extend { which, end }),
+        1 => which.prop_map(|which| Op::ReservationTerminate { which }),
+        1 => withdraw,
     ]
 }
 
@@ -139,6 +155,10 @@ pub fn steps() -> impl Strategy<Value = Vec<(i64, bool, Op)>> {
 
 pub fn pool_name(number: u8) -> PoolName {
     PoolName::parse(&format!("pool-{number}")).unwrap()
+}
+
+pub fn zone_name(number: u8) -> ZoneName {
+    ZoneName::parse(&format!("zone-{number}")).unwrap()
 }
 
 /// Turns operations into requests, and remembers what they make.
@@ -180,7 +200,11 @@ impl Numbering {
         let resource = |name: u8| ResourceName::parse(&format!("lock-{name}")).unwrap();
         let requester = |by: u8| Requester::parse(&format!("worker-{by}")).unwrap();
         match op.clone() {
-            Op::Reserve { pool, starts_in, parts, hold_seconds } => reserve(pool, now, starts_in, &parts, hold_seconds),
+            Op::Reserve { pool, starts_in, parts, hold_seconds, zone } => {
+                let mut asked = reserve(pool, now, starts_in, &parts, hold_seconds);
+                asked.zone = zone.map(zone_name);
+                Command::Reserve(asked)
+            }
             Op::Confirm { which, quantity } => Command::Confirm(Confirm { id: id(which), quantity }),
             Op::Extend { which, end } => {
                 Command::Extend(Extend { id: id(which), end_time: minute(end), price: PriceLimit::default() })
@@ -213,12 +237,18 @@ impl Numbering {
             Op::Renew { name, which, ttl_seconds } => {
                 Command::Renew(Renew { resource: resource(name), release_token: self.token(which), ttl_seconds })
             }
-            Op::Put { pool, capacity } => put(pool, capacity),
+            Op::Put { pool, capacity, of_zone, force } => {
+                Command::PoolPut(PoolPut { force, ..pool_put(pool, capacity, of_zone) })
+            }
+            Op::ReservationTerminate { which } => Command::ReservationTerminate(ReservationTerminate {
+                tenant: Tenant::parse("acme").unwrap(),
+                id: id(which),
+            }),
         }
     }
 }
 
-fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], hold_seconds: Option<u32>) -> Command {
+fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], hold_seconds: Option<u32>) -> Reserve {
     let mut at = starts_in + (now - second(0)).num_seconds() / 60;
     let mut intervals = Vec::new();
     for (gap, length, quantity) in parts {
@@ -226,7 +256,7 @@ fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], ho
         at = start + length;
         intervals.push(Interval { start: minute(start), end: minute(at), quantity: *quantity });
     }
-    Command::Reserve(Reserve {
+    Reserve {
         pool: Some(pool_name(pool)),
         wanted_kind: None,
         name: None,
@@ -236,10 +266,17 @@ fn reserve(pool: u8, now: Instant, starts_in: i64, parts: &[(i64, i64, u32)], ho
         launch_specification: None,
         price: PriceLimit::default(),
         hold_seconds,
-    })
+        zone: None,
+    }
 }
 
+/// A pool of which no zone has fewer units than there are.
 pub fn put(pool: u8, capacity: u32) -> Command {
+    Command::PoolPut(pool_put(pool, capacity, 8))
+}
+
+/// Zone 0 has so many units, zone 1 as many as the pool.
+fn pool_put(pool: u8, capacity: u32, of_zone: u32) -> PoolPut {
     let standard = Offer {
         key: Label::parse("standard").unwrap(),
         display_name: Label::parse("Standard").unwrap(),
@@ -249,7 +286,7 @@ pub fn put(pool: u8, capacity: u32) -> Command {
         option_premium_cents: 0,
     };
     let name = pool_name(pool);
-    Command::PoolPut(PoolPut {
+    PoolPut {
         pool: name.clone(),
         capacity: Capacity::Constant(capacity),
         instance_type: None,
@@ -258,5 +295,7 @@ pub fn put(pool: u8, capacity: u32) -> Command {
         offers: vec![standard],
         instance_spec: None,
         tags: None,
-    })
+        zones: Zones::from([(zone_name(0), Some(Capacity::Constant(of_zone))), (zone_name(1), None)]),
+        force: None,
+    }
 }

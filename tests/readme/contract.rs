@@ -128,7 +128,8 @@ async fn ask(berth: &Berth, meaning: &Meaning, block: &Block) -> Reply {
         headers.into_iter().filter_map(|(header, name)| Some((header, meaning.sent(block.value(name)?)))).collect();
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let tenant = block.value("tenant").unwrap_or("acme");
-    let subject = match berth::wire::verb::Verb::parse(verb).is_some_and(berth::wire::verb::Verb::is_admin) {
+    let is_admin = berth::wire::verb::Verb::parse(verb).is_some_and(berth::wire::verb::Verb::is_admin);
+    let subject = match is_admin {
         true => format!("{}.admin.v1.{verb}", berth.root),
         false => format!("{}.v1.{tenant}.{verb}", berth.root),
     };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use berth::domain::command::{Command, Request, Siblings};
 use berth::domain::hold::{Claim, Hold};
-use berth::domain::id::{HoldId, Tenant};
+use berth::domain::id::{Actor, HoldId, Lane, Tenant};
 use berth::domain::look::Look;
 use berth::domain::outcome::{Answer, Outcome, Refusal};
 use berth::domain::state::Changes;
@@ -50,7 +50,11 @@ impl Story {
             }
             "load" => {
                 let (start, end) = words.window();
-                let load = self.world.peak(&parse::name(words.subject()), start, end).unwrap();
+                let pool = parse::name(words.subject());
+                let load = match words.zone() {
+                    Some(zone) => self.world.lanes[&Lane::of_pool(&pool)].pools[&pool].peak(Some(&zone), start, end),
+                    None => self.world.peak(&pool, start, end).unwrap(),
+                };
                 return (Some(Shown::fact(load.to_string())), Vec::new());
             }
             "used" => {
@@ -71,11 +75,13 @@ impl Story {
         let command = self.read(line, words);
         self.count += 1;
         let mut request = request(words.option("tenant").unwrap_or("acme"), self.count, command);
+        request.actor = words.option("actor").and_then(Actor::parse);
         request.not_after = words.option("not_after").map(parse::instant);
         request.is_dry_run = words.has("dry");
         let (outcomes, changes) = self.world.batch(std::slice::from_ref(&request));
         self.name_holds(line, &request, &outcomes[0]);
-        (Some(show::outcome(&outcomes[0])), self.events(&changes))
+        let names = |id: HoldId| self.name_of(id).to_owned();
+        (Some(show::outcome(&outcomes[0], &names)), self.events(&changes))
     }
 
     /// What the refusal of a command would offer in its place. Every offer has to be granted as it is.
@@ -86,7 +92,9 @@ impl Story {
         let siblings = words.option("siblings").map(|names| names.split(',').map(parse::name).collect());
         asked.siblings = Siblings { pools: siblings.unwrap_or_default(), are_locked: true };
         let outcome = self.dry_run(asked);
-        let Err(Refusal::InsufficientCapacity { instead, .. }) = outcome else { return show::outcome(&outcome) };
+        let Err(Refusal::InsufficientCapacity { instead, .. }) = outcome else {
+            return show::outcome(&outcome, &|id| self.name_of(id).to_owned());
+        };
         for offer in &instead.offers {
             let granted = self.dry_run(request(tenant, self.count + 1, Command::Reserve(offer.request.clone())));
             assert!(granted.is_ok(), "{line}: {} is refused: {granted:?}", offer.reason.name());
@@ -108,7 +116,7 @@ impl Story {
             verb => match verb {
                 "latest" | "slots" | "fits" | "find" | "quote" => Command::Look(words.look()),
                 "extension" => Command::Look(Look::Extension(self.id(words.subject()))),
-                "confirm" | "extend" | "terminate" | "cancel" | "update" => {
+                "confirm" | "extend" | "terminate" | "cancel" | "update" | "reservation_terminate" => {
                     words.change(self.id(words.subject()), |n| self.id(n))
                 }
                 _ => words.new_thing(),
@@ -151,8 +159,11 @@ impl Story {
         }
     }
 
+    fn name_of(&self, id: HoldId) -> &str {
+        self.ids.iter().find(|(_, known)| **known == id).map_or("?", |(name, _)| name)
+    }
+
     fn events(&self, changes: &Changes) -> Vec<String> {
-        let name = |id: HoldId| self.ids.iter().find(|(_, known)| **known == id).map_or("?", |(name, _)| name);
-        changes.events.iter().map(|event| show::event(event, name(event.hold.id))).collect()
+        changes.events.iter().map(|event| show::event(event, self.name_of(event.hold.id))).collect()
     }
 }

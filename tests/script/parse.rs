@@ -1,13 +1,14 @@
 //! Words of a table into commands.
 
+use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
-    Cancel, Command, Confirm, Extend, InstanceKind, Part, PoolPut, PriceLimit, Renew, Reserve, TakeLock, TenantPut,
-    Terminate, UnitId, Unlock, Update, Volumes,
+    Cancel, Command, Confirm, Extend, InstanceKind, LockRelease, Part, PoolPut, PriceLimit, Renew,
+    ReservationTerminate, Reserve, TakeLock, TenantPut, Terminate, UnitId, Unlock, Update, Volumes,
 };
 use berth::domain::hold::Opaque;
-use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
 use berth::domain::quota::Limits;
-use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy};
+use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use berth::wire::launch::with_volumes;
 use uuid::Uuid;
@@ -65,6 +66,14 @@ impl Words {
         intervals
     }
 
+    pub fn zone(&self) -> Option<ZoneName> {
+        self.option("zone").and_then(ZoneName::parse)
+    }
+
+    fn tenant(&self) -> Tenant {
+        Tenant::parse(self.option("tenant").unwrap_or("acme")).unwrap()
+    }
+
     fn price(&self) -> PriceLimit {
         PriceLimit { offer_key: self.label("offer"), unit_price_max_cents: self.number("max") }
     }
@@ -75,6 +84,9 @@ impl Words {
             "confirm" => Command::Confirm(Confirm { id, quantity: self.number("q") }),
             "extend" => Command::Extend(Extend { id, end_time: instant(&self.words[1]), price: self.price() }),
             "cancel" => Command::Cancel(Cancel { id }),
+            "reservation_terminate" => {
+                Command::ReservationTerminate(ReservationTerminate { tenant: self.tenant(), id })
+            }
             "update" => Command::Update(self.update(id)),
             _ => Command::Terminate(Terminate { id, part: self.part(id_of) }),
         }
@@ -127,6 +139,10 @@ impl Words {
                 resource_type: ResourceType::parse("UserDefined").unwrap(),
                 ttl_seconds: self.number("ttl"),
             }),
+            "lock_release" => Command::LockRelease(LockRelease {
+                tenant: self.tenant(),
+                resource: ResourceName::parse(self.subject()).unwrap(),
+            }),
             "reserve" => Command::Reserve(self.reserve()),
             "pool" => Command::PoolPut(self.pool()),
             "tenant" => Command::TenantPut(TenantPut {
@@ -156,6 +172,7 @@ impl Words {
             launch_specification: self.option("launch").map(Opaque::new),
             price: self.price(),
             hold_seconds: self.number("hold"),
+            zone: self.zone(),
         }
     }
 
@@ -196,8 +213,19 @@ impl Words {
             offers: self.option("offers").map(|offers| offers.split(',').map(offer).collect()).unwrap_or_default(),
             instance_spec: None,
             tags: self.option("tags").map(Opaque::new),
+            zones: self.option("zones").map(zones).unwrap_or_default(),
+            force: self.option("force").and_then(VictimOrder::parse),
         }
     }
+}
+
+/// `a:4/b/c:13:00=4,14:00=0`: zones with a capacity or without.
+fn zones(text: &str) -> Zones {
+    let zone = |text: &str| match text.split_once(':') {
+        Some((zone, units)) => (ZoneName::parse(zone).unwrap(), Some(capacity(units))),
+        None => (ZoneName::parse(text).unwrap(), None),
+    };
+    text.split('/').map(zone).collect()
 }
 
 /// `8`, or steps: `12:00=8,13:00=4`.

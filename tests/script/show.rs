@@ -1,9 +1,11 @@
 //! Outcomes and events as a table writes them.
 
+use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::UnitId;
 use berth::domain::counter::{CounterOffer, Instead};
 use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
+use berth::domain::id::HoldId;
 use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
 use berth::domain::quota::TenantUse;
 use berth::domain::window::{Instant, Interval};
@@ -28,24 +30,37 @@ impl Shown {
     }
 }
 
-pub fn outcome(outcome: &Outcome) -> Shown {
+/// `name`: what the story calls a hold.
+pub fn outcome(outcome: &Outcome, name: &dyn Fn(HoldId) -> String) -> Shown {
     match outcome {
-        Ok(answer) => Shown::fact(self::answer(answer)),
-        Err(refusal) => Shown { text: self::refusal(refusal), is_refusal: true },
+        Ok(answer) => Shown::fact(self::answer(answer, name)),
+        Err(refusal) => Shown { text: self::refusal(refusal, name), is_refusal: true },
     }
 }
 
-fn answer(answer: &Answer) -> String {
+fn answer(answer: &Answer, name: &dyn Fn(HoldId) -> String) -> String {
     match answer {
         Answer::Reservation(reserved) => hold(reserved),
         Answer::Terminated(done) => terminated(done),
         Answer::Lock(LockAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
         Answer::Renew(RenewAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
         Answer::Unlock(unlock) => unlock.status.name().to_owned(),
-        Answer::Several(outcomes) => outcomes.iter().map(|item| outcome(item).text).collect::<Vec<_>>().join(" ; "),
+        Answer::Several(outcomes) => {
+            outcomes.iter().map(|item| outcome(item, name).text).collect::<Vec<_>>().join(" ; ")
+        }
         Answer::Pool(pool) => format!("pool v{}", pool.version),
+        Answer::Lowered(lowered) => {
+            let one =
+                |it: &Withdrawn| format!("{}:{}:x{}:{}", name(it.id), it.status.name(), it.quantity, it.credit_cents);
+            let gone: Vec<String> = lowered.withdrawn.iter().map(one).collect();
+            format!("pool v{} gone={}", lowered.pool.version, gone.join(","))
+        }
+        Answer::LockReleased(released) => {
+            let status = if released.claim.is_some() { "RELINQUISHED" } else { "NOT_RESERVED" };
+            with_claim(status, released.claim.as_ref())
+        }
         Answer::Looked(looked) => super::look::show(looked),
-        Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be)),
+        Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be, name)),
         Answer::Tenant(config) => format!("tenant v{}", config.version),
     }
 }
@@ -84,6 +99,7 @@ fn facts(it: &Reservation) -> Vec<String> {
     let mut facts = vec![
         window(it.start_time, it.end_time),
         format!("x{}", it.quantity),
+        format!("zone={}", it.zone.as_ref().map_or("", |zone| zone.as_str())),
         format!("intervals={}", spans.collect::<Vec<_>>().join(",")),
         format!("units={}", units.collect::<Vec<_>>().join(",")),
         format!("bound={}", it.units_bound),
@@ -130,7 +146,7 @@ pub fn instead(instead: &Instead) -> String {
     if all.is_empty() { "nothing".to_owned() } else { all.join(" ; ") }
 }
 
-fn refusal(refusal: &Refusal) -> String {
+fn refusal(refusal: &Refusal, name: &dyn Fn(HoldId) -> String) -> String {
     let code = refusal.code();
     match refusal {
         Refusal::InvalidRequest { field, reason, .. } => format!("{code} {field} {}", reason.name()),
@@ -147,6 +163,16 @@ fn refusal(refusal: &Refusal) -> String {
             let one =
                 |it: &Shortfall| format!("{} asked {} free {}", window(it.start, it.end), it.requested, it.available);
             format!("{code} {}", intervals.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
+        Refusal::StillBooked { stretches, reservations, count } => {
+            let stretch = |it: &Stretch| {
+                let zone = it.zone.as_ref().map_or_else(String::new, |zone| format!("{zone} "));
+                format!("{zone}{} asked {} free {}", window(it.start, it.end), it.requested, it.available)
+            };
+            let booked = |it: &Booked| format!("{}:x{}", name(it.id), it.quantity);
+            let stretches: Vec<String> = stretches.iter().map(stretch).collect();
+            let booked: Vec<String> = reservations.iter().map(booked).collect();
+            format!("{code} {} by {} of {count}", stretches.join(", "), booked.join(","))
         }
         _ => code.to_owned(),
     }

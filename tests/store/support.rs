@@ -8,7 +8,7 @@ use berth::domain::hold::{Claim, Hold, Lock, Opaque, Reservation, Status, Units}
 use berth::domain::id::{
     Entropy, HoldId, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType, Tenant,
 };
-use berth::domain::resource::{Capacity, LockName, Policy, Pool};
+use berth::domain::resource::{Capacity, LockName, Policy, Pool, Zones};
 use berth::domain::state::{Cause, Changes, LaneState, State};
 use berth::domain::window::{Instant, Interval};
 use berth::store::batch::{Receipt, Wants};
@@ -97,6 +97,7 @@ pub fn pool(name: &str, units: u32) -> Pool {
         name: pool_name(name),
         version: 1,
         capacity: Capacity::Constant(units),
+        zones: Zones::new(),
         instance_type: None,
         region: None,
         policy: Policy::default(),
@@ -110,6 +111,7 @@ pub fn pool(name: &str, units: u32) -> Pool {
 pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, to: Instant, quantity: u32) -> Hold {
     let reservation = Reservation {
         pool: pool.clone(),
+        zone: None,
         name: None,
         instance_type: None,
         region: None,

@@ -93,7 +93,7 @@ fn fields_are_refused_by_name() {
         (Verb::Reserve, r#"{"pool":"gpu","a b":1,"wait":1}"#, "? unknown_field"),
         (Verb::Reserve, r#"{"pool":"gpu","pool":"gpu"}"#, "pool duplicate_field"),
         (Verb::Reserve, r#"{"pool":null,"pool":"gpu"}"#, "pool duplicate_field"),
-        (Verb::Reserve, &reserve(r#""zone":"a""#), "zone unknown_field"),
+        (Verb::Reserve, &reserve(r#""zone":"a.b""#), "zone invalid_string"),
         (Verb::Reserve, &reserve(r#""dry_run":1"#), "dry_run wrong_type"),
         (Verb::Lock, r#"{"requester":"a","resource":"x","dry_run":true}"#, "dry_run unknown_field"),
         (Verb::Reserve, &reserve(r#""instance_type":"a""#), "instance_type out_of_range"),
@@ -335,7 +335,7 @@ fn a_pool_is_configured_consistently() {
     let offer = |key: &str| format!(r#"{{"key":"{key}","display_name":"x","unit_price_cents":1}}"#);
     for (rest, expected) in [
         (r#""x":1"#.to_owned(), "x unknown_field"),
-        (r#""force":"newest""#.to_owned(), "force unknown_field"),
+        (r#""force":"newest""#.to_owned(), "force invalid_string"),
         (r#""tags":{}"#.to_owned(), "capacity missing_field"),
         (r#""capacity":1000000001"#.to_owned(), "capacity out_of_range"),
         (format!(r#""capacity":1,"capacity_schedule":[{}]"#, step(1)), "capacity out_of_range"),

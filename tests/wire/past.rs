@@ -3,7 +3,7 @@
 use berth::domain::command::{Query, ScheduleOf};
 use berth::domain::event::{Credits, EventType};
 use berth::domain::hold::{Hold, Opaque, Reservation, Status, Units};
-use berth::domain::id::{Actor, PoolName};
+use berth::domain::id::{Actor, PoolName, ZoneName};
 use berth::domain::past::{History, Recorded};
 use berth::domain::schedule::Step;
 use berth::domain::statement::Statement;
@@ -97,14 +97,35 @@ pub fn capacity() -> Encoded {
     let total = [Step { effective_at: at(0), units: 3 }, Step { effective_at: at(900), units: 0 }];
     let pool = PoolName::parse("gpu").unwrap();
     let tenant = tenant();
-    reply::capacity(&Capacity { tenant: &tenant, pool: &pool, created_at: at(0), tags: Some(&tags), total: &total })
+    let zone = |name| ZoneName::parse(name).unwrap();
+    let zones = [zone("a"), zone("b")].into();
+    let by_zone = [(zone("b"), total.to_vec())].into();
+    let tags = Some(&tags);
+    reply::capacity(&Capacity {
+        tenant: &tenant,
+        pool: &pool,
+        created_at: at(0),
+        tags,
+        total: &total,
+        zones: &zones,
+        by_zone: &by_zone,
+    })
 }
 
 pub fn bare_capacity() -> Encoded {
     let pool = PoolName::parse("gpu").unwrap();
     let total = [Step { effective_at: at(0), units: 0 }];
     let tenant = tenant();
-    reply::capacity(&Capacity { tenant: &tenant, pool: &pool, created_at: at(0), tags: None, total: &total })
+    let (zones, by_zone) = Default::default();
+    reply::capacity(&Capacity {
+        tenant: &tenant,
+        pool: &pool,
+        created_at: at(0),
+        tags: None,
+        total: &total,
+        zones: &zones,
+        by_zone: &by_zone,
+    })
 }
 
 #[test]
@@ -315,7 +336,7 @@ fn a_capacity_is_told_in_the_documented_form() {
     let rest = r#""created_at":"2026-04-29T02:00:00Z","procurements":[],"deployments":[],"tags":{"a":"b"}}"#;
     let steps = r#"{"effective_at":"2026-04-29T02:00:00Z","node_allocation":3},{"effective_at":"2026-04-29T02:15:00Z","node_allocation":0}"#;
     let expected = format!(
-        r#"{{"id":"gpu","resource_path":"berth:capacity:acme:default:gpu","owner":"acme","workspace":"default","name":"gpu","kind":"market","object":"capacity","zones":[],"allocation_schedule":{{"total":[{steps}],"by_zone":{{}}}},{rest}"#
+        r#"{{"id":"gpu","resource_path":"berth:capacity:acme:default:gpu","owner":"acme","workspace":"default","name":"gpu","kind":"market","object":"capacity","zones":["a","b"],"allocation_schedule":{{"total":[{steps}],"by_zone":{{"b":[{steps}]}}}},{rest}"#
     );
     assert_eq!(text(capacity()), expected);
 }

@@ -193,6 +193,7 @@ fn a_pool_is_answered_as_a_request_that_changes_nothing() {
             offers: put.offers,
             instance_spec: put.instance_spec,
             tags: put.tags,
+            zones: put.zones,
         };
         assert_eq!(again, pool);
     }

@@ -1,14 +1,17 @@
 //! Valid requests of every verb, and values of every type that is answered.
 
+use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::{Command, Query, Trace, UnitId};
 use berth::domain::counter::{CounterOffer, Instead, OfferReason};
 use berth::domain::event::{Credits, Event, EventType};
 use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
-use berth::domain::id::{Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant};
+use berth::domain::id::{
+    Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName,
+};
 use berth::domain::look::{Look, Looked, Quoted};
-use berth::domain::outcome::{FieldReason, Refusal, Shortfall};
+use berth::domain::outcome::{Answer, FieldReason, LockReleased, Lowered, Refusal, Shortfall};
 use berth::domain::quota::{Limits, Quota, TenantConfig};
-use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool};
+use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Pool, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use berth::wire::request::{Call, Canonical, Headers, decode};
 use berth::wire::verb::Verb;
@@ -53,6 +56,9 @@ pub fn look(verb: Verb, body: &str) -> Look {
 pub fn canonical(verb: Verb, body: &str) -> String {
     String::from_utf8(command(verb, body).1.as_bytes().to_vec()).unwrap()
 }
+
+pub const ZONES: &str = r#"{"pool":"gpu","capacity":8,"zones":["b","a","C_1"],"force":"newest_first",
+    "capacity_by_zone":{"b":[{"effective_at":"2026-01-01T01:00:00+01:00","quantity":8}],"a":4,"C_1":null}}"#;
 
 pub const REQUESTS: &[(Verb, &str)] = &[
     (
@@ -149,6 +155,7 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     (Verb::Verify, r#"{"resource":"x","fencing_token":9223372036854775807}"#),
     (Verb::Receipt, r#"{"idempotency_key":"berth:a/1=+_-"}"#),
     (Verb::PoolPut, r#"{"pool":"gpu","capacity":0}"#),
+    (Verb::PoolPut, ZONES),
     (
         Verb::PoolPut,
         r#"{"pool":"gpu-2_x","capacity_schedule":[{"effective_at":"2026-01-01T00:00:00Z","quantity":8},
@@ -161,6 +168,8 @@ pub const REQUESTS: &[(Verb, &str)] = &[
             "offers":[{"key":"spot","display_name":"Spot","unit_price_cents":100,"return_buyback_price_cents":50,
                        "pause_buyback_price_cents":25,"option_premium_cents":5}]}"#,
     ),
+    (Verb::ReservationTerminate, r#"{"tenant":"acme","reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#),
+    (Verb::LockRelease, r#"{"tenant":"globex","resource":"job 42/é"}"#),
     (Verb::PoolGet, r#"{"pool":"gpu"}"#),
     (Verb::PoolList, r#"{"limit":1,"next_cursor":"cGdwdQ"}"#),
     (Verb::TenantPut, r#"{"tenant":"acme"}"#),
@@ -171,6 +180,10 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     ),
     (Verb::TenantGet, r#"{"tenant":"acme"}"#),
     (Verb::Quota, "{}"),
+    (
+        Verb::Reserve,
+        r#"{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z","quantity":1,"zone":"a"}"#,
+    ),
 ];
 
 pub fn at(seconds: i64) -> Instant {
@@ -196,6 +209,7 @@ pub fn reservation() -> Hold {
         last_seq: 4,
         claim: Claim::Reservation(Reservation {
             pool: PoolName::parse("gpu").unwrap(),
+            zone: None,
             name: Label::parse("nightly"),
             instance_type: None,
             region: None,
@@ -219,6 +233,12 @@ pub fn reservation() -> Hold {
             warned_end: None,
         }),
     }
+}
+
+pub fn zoned_reservation() -> Hold {
+    let mut hold = reservation();
+    hold.reservation_mut().unwrap().zone = ZoneName::parse("eu-1a");
+    hold
 }
 
 pub fn bare_reservation() -> Hold {
@@ -252,6 +272,7 @@ pub fn pools() -> Vec<Pool> {
         name: PoolName::parse("gpu").unwrap(),
         version: 1,
         capacity: Capacity::Constant(8),
+        zones: Zones::new(),
         instance_type: None,
         region: None,
         policy: Policy::default(),
@@ -267,8 +288,15 @@ pub fn pools() -> Vec<Pool> {
         pause_buyback_price_cents: 25,
         option_premium_cents: 5,
     };
+    let step = CapacityStep { effective_at: at(0), quantity: 8 };
+    let zone = |name| ZoneName::parse(name).unwrap();
     let full = Pool {
-        capacity: Capacity::Schedule(vec![CapacityStep { effective_at: at(0), quantity: 8 }]),
+        capacity: Capacity::Schedule(vec![step]),
+        zones: Zones::from([
+            (zone("a"), Some(Capacity::Constant(4))),
+            (zone("b"), None),
+            (zone("c"), Some(Capacity::Schedule(vec![step]))),
+        ]),
         instance_type: Label::parse("a100"),
         region: Label::parse("eu"),
         policy: Policy { quantity_max: Some(4), enabled: false, grain_seconds: 60, ..Policy::default() },
@@ -377,4 +405,25 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::Unavailable,
         Refusal::UnknownOutcome,
     ]
+}
+
+/// A pool that can't be put because of what is booked.
+pub fn still_booked() -> Refusal {
+    let stretch = |zone| Stretch { zone, start: at(0), end: at(900), requested: 4, available: 1 };
+    Refusal::StillBooked {
+        stretches: vec![stretch(None), stretch(ZoneName::parse("a"))],
+        reservations: vec![Booked { id: hold_id(), tenant: tenant(), quantity: 3 }],
+        count: 7,
+    }
+}
+
+pub fn lowered() -> Answer {
+    let withdrawn =
+        Withdrawn { id: hold_id(), tenant: tenant(), status: Status::Canceled, quantity: 3, credit_cents: 125 };
+    Answer::Lowered(Box::new(Lowered { pool: pools().remove(1), withdrawn: vec![withdrawn; 1_001] }))
+}
+
+pub fn lock_released(claim: Option<Hold>) -> Answer {
+    let resource = ResourceName::parse("job \"42\"").unwrap();
+    Answer::LockReleased(LockReleased { tenant: tenant(), resource, claim })
 }

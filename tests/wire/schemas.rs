@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
 use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
-use crate::samples::{REQUESTS, at, bare_reservation, events, lock, looked, pools, refusals, reservation, tenants};
+use crate::samples::{
+    REQUESTS, at, bare_reservation, events, lock, lock_released, looked, lowered, pools, refusals, reservation,
+    still_booked, tenants, zoned_reservation,
+};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
@@ -105,7 +108,7 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
     let bad = [
         (Verb::Reserve, json!({})),
         (Verb::Reserve, json!([window])),
-        with("zone", json!("a")),
+        with("zone", json!("a.b")),
         with("pool", Value::Null),
         with("pool", json!("a.b")),
         with("region", json!("eu")),
@@ -157,6 +160,13 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Check, json!({"resource": "a", "resources": ["a"]})),
         (Verb::PoolPut, json!({"pool": "gpu"})),
         (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "region": "eu"})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "zones": "a"})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "zones": ["a.b"]})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "zones": ["a"], "capacity_by_zone": {"a": -1}})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "zones": ["a"], "capacity_by_zone": {"a": []}})),
+        (Verb::PoolPut, json!({"pool": "gpu", "capacity": 1, "force": "first"})),
+        (Verb::ReservationTerminate, json!({"reservation_id": id})),
+        (Verb::LockRelease, json!({"tenant": "A", "resource": "r"})),
         (Verb::PoolGet, json!({"pool": "gpu", "tenant": "acme"})),
         (Verb::TenantPut, json!({"tenant": "Acme"})),
         (Verb::TenantPut, json!({"tenant": "acme", "quotas": {"units": -1}})),
@@ -178,7 +188,7 @@ fn every_reply_validates() {
     let assert_reply = |verb: Verb, encoded: reply::Encoded| {
         schemas.assert_valid(&format!("{}.reply.json", verb.name()), &parse(&encoded.body));
     };
-    for hold in [reservation(), bare_reservation()] {
+    for hold in [reservation(), bare_reservation(), zoned_reservation()] {
         for verb in [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Cancel, Verb::Update, Verb::Get] {
             assert_reply(verb, reply::outcome(&Ok(Answer::Reservation(Box::new(hold.clone())))));
         }
@@ -215,6 +225,11 @@ fn every_reply_validates() {
             assert_reply(verb, reply::pool(&pool));
         }
     }
+    assert_reply(Verb::PoolPut, reply::outcome(&Ok(lowered())));
+    assert_reply(Verb::ReservationTerminate, reply::outcome(&Ok(terminated())));
+    for claim in [Some(lock()), None] {
+        assert_reply(Verb::LockRelease, reply::outcome(&Ok(lock_released(claim))));
+    }
     assert_reply(Verb::PoolList, reply::pools(&pools(), true));
     assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
     for (verb, looked) in looked() {
@@ -247,10 +262,12 @@ fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
 fn every_refusal_validates_and_every_code_is_one() {
     let schemas = Schemas::new();
     let mut codes = Vec::new();
-    for refusal in refusals() {
+    for refusal in refusals().into_iter().chain([still_booked()]) {
         let mut body = parse(&reply::refusal(&refusal).body);
         schemas.assert_valid("error.json", &body);
-        codes.push(json!(refusal.code()));
+        if !codes.contains(&json!(refusal.code())) {
+            codes.push(json!(refusal.code()));
+        }
         body["error"]["details"]["more"] = json!(1);
         assert!(!schemas.is_valid("error.json", &body), "details are closed: {body}");
     }

@@ -66,6 +66,11 @@ impl World {
                 state.load(hold.clone());
             }
         }
+        for request in requests {
+            if let Command::PoolPut(put) = &request.command {
+                self.load_booked(&mut state, &put.pool);
+            }
+        }
         state
     }
 
@@ -94,6 +99,15 @@ impl World {
             }
         }
         used
+    }
+
+    /// All that is live in a pool: more than the store gives, which looks for what no longer fits.
+    fn load_booked(&self, state: &mut State, pool: &PoolName) {
+        for hold in self.holds.values().filter(|hold| !hold.status.is_terminal()) {
+            if hold.reservation().is_some_and(|reservation| reservation.pool == *pool) {
+                state.load(hold.clone());
+            }
+        }
     }
 
     pub fn commit(&mut self, state: State) -> Changes {

@@ -6,6 +6,7 @@ use super::check::Limited;
 use super::look::{SEARCH_STEPS_MAX, known, too_long_a_search};
 use super::reserve::{self, earliest_start};
 use crate::domain::command::Reserve;
+use crate::domain::id::ZoneName;
 use crate::domain::look::{Availability, Looked, Mode};
 use crate::domain::outcome::Refusal;
 use crate::domain::resource::Policy;
@@ -31,15 +32,22 @@ fn fits(known: &PoolState, now: Instant, window: Interval) -> bool {
 /// The latest end for which a reservation from `start` on fits. Of all that is checked only the shortest duration
 /// favors a later end, so it is the latest of all, or there is none.
 fn latest_end(known: &PoolState, now: Instant, start: Instant, quantity: u32) -> Option<Instant> {
-    let end = end_max(known, now, start, start, quantity);
-    Some(end).filter(|end| start < *end && fits(known, now, Interval { start, end: *end, quantity }))
+    let window = |end| Interval { start, end, quantity };
+    let end = end_max(known, None, now, start, &window(start));
+    Some(end).filter(|end| start < *end && fits(known, now, window(*end)))
 }
 
-/// The last point of the grid up to which `quantity` units are free from `from` on, within the horizon and the longest
-/// run that began at `run_start`.
-pub(super) fn end_max(known: &PoolState, now: Instant, run_start: Instant, from: Instant, quantity: u32) -> Instant {
+/// The last point of the grid up to which the quantity of `added` is free from its start on, of the pool and of the
+/// zone, within the horizon and the longest run that began at `run_start`. The end of `added` means nothing.
+pub(super) fn end_max(
+    known: &PoolState,
+    zone: Option<&ZoneName>,
+    now: Instant,
+    run_start: Instant,
+    added: &Interval,
+) -> Instant {
     let policy = &known.pool.policy;
-    let full = known.usage.first_above(from, -i64::from(quantity));
+    let full = known.first_above(zone, added.start, -i64::from(added.quantity));
     let longest = policy.duration_max_seconds.map(|seconds| later(run_start, seconds));
     let ends = [full, longest].into_iter().flatten();
     floor(ends.fold(later(now, policy.horizon_seconds), Instant::min), policy.grain_seconds)

@@ -2,12 +2,11 @@
 
 use crate::domain::command::{InstanceKind, PriceLimit};
 use crate::domain::counter::Instead;
-use crate::domain::id::{Label, Tenant};
+use crate::domain::id::{Label, Tenant, ZoneName};
 use crate::domain::outcome::{FieldReason, Refusal, Shortfall};
 use crate::domain::quota::Tenants;
 use crate::domain::resource::{Offer, Policy, Pool, QUANTITY_MAX, STANDARD_OFFER};
-use crate::domain::state::State;
-use crate::domain::usage::Usage;
+use crate::domain::state::{PoolState, State};
 use crate::domain::window::{Instant, Interval, is_aligned, later};
 
 pub(super) fn out_of_range(field: impl Into<String>, expected: impl Into<String>) -> Refusal {
@@ -97,16 +96,23 @@ impl<'a> Limited<'a> {
     }
 
     /// In order of precedence: what the caller may have, then what there is.
-    pub(super) fn quota_and_capacity(self, usage: &Usage, now: Instant, added: &[Interval]) -> Result<(), Refusal> {
+    pub(super) fn quota_and_capacity(
+        self,
+        pool: &PoolState,
+        zone: Option<&ZoneName>,
+        now: Instant,
+        added: &[Interval],
+    ) -> Result<(), Refusal> {
         self.check(now, added)?;
-        capacity(usage, added)
+        capacity(pool, zone, added)
     }
 }
 
-/// Every interval that does not fit, in order. What has lapsed must have been taken out before.
-fn capacity(usage: &Usage, intervals: &[Interval]) -> Result<(), Refusal> {
+/// Every interval that does not fit into the pool, or into the zone, in order. What has lapsed must have been taken
+/// out before.
+fn capacity(pool: &PoolState, zone: Option<&ZoneName>, intervals: &[Interval]) -> Result<(), Refusal> {
     let shortfall = |interval: &Interval| {
-        let load = usage.peak(interval.start, interval.end);
+        let load = pool.peak(zone, interval.start, interval.end);
         let available = u32::try_from((-load).max(0)).unwrap_or(u32::MAX);
         let Interval { start, end, quantity: requested } = *interval;
         (requested > available).then_some(Shortfall { start, end, requested, available })

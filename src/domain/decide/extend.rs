@@ -9,9 +9,8 @@ use crate::domain::outcome::{Outcome, Refusal};
 use crate::domain::pause;
 use crate::domain::price::cost_cents;
 use crate::domain::resource::Policy;
-use crate::domain::state::State;
+use crate::domain::state::{PoolState, State};
 use crate::domain::tick::announce_late;
-use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval};
 
 const ALLOWED: [Status; 3] = [Status::Pending, Status::Active, Status::Paused];
@@ -21,9 +20,9 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
     state.lapse(&subject.reservation.pool);
     state.tenants_mut().lapse(caller.tenant, subject.now);
     let limited = Limited::tenant(state, caller.tenant);
-    let usage = &find_pool(state, &subject.reservation.pool)?.usage;
-    let checked = check(usage, limited, &subject, command);
-    let checked = checked.map_err(|refusal| offers::for_extension(refusal, usage, limited, &subject, command))?;
+    let known = find_pool(state, &subject.reservation.pool)?;
+    let checked = check(known, limited, &subject, command);
+    let checked = checked.map_err(|refusal| offers::for_extension(refusal, known, limited, &subject, command))?;
     let Some((added, terms)) = checked else { return subject.unchanged() };
 
     let mut hold = subject.hold;
@@ -42,7 +41,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Extend) -> Ou
 /// All that is checked of an extension, in order of precedence: what is added and on which terms; `None` where the end
 /// stays as it is. What has lapsed must have been taken out of the pool's use before.
 pub(super) fn check(
-    usage: &Usage,
+    known: &PoolState,
     limited: Limited,
     subject: &Subject,
     command: &Extend,
@@ -60,7 +59,7 @@ pub(super) fn check(
     }
     check::horizon(policy, subject.now, command.end_time, || "end_time".to_owned())?;
     let added = added(reservation, command.end_time).ok_or_else(|| subject.wrong_state(&ALLOWED))?;
-    limited.quota_and_capacity(usage, subject.now, &[added])?;
+    limited.quota_and_capacity(known, reservation.zone.as_ref(), subject.now, &[added])?;
     let terms = check::terms(&subject.pool, command.price.offer_key.as_ref().or(Some(&reservation.offer_key)))?;
     check::price(&terms, &command.price)?;
     Ok(Some((added, terms)))
@@ -71,7 +70,6 @@ fn check_policy(policy: &Policy, reservation: &Reservation, end_time: Instant) -
         return Err(Refusal::NotExtendable);
     }
     check::alignment(policy, end_time, || "end_time".to_owned())?;
-    check::enabled(policy)?;
     match check::runs(&reservation.intervals).last() {
         // What is not longer than now is no extension: it is told apart below.
         Some((start, _)) if end_time > reservation.end_time => {

@@ -23,8 +23,9 @@ fn latest_end(known: &PoolState, subject: &Subject) -> Option<Instant> {
     let reservation = &subject.reservation;
     let (run_start, _) = check::runs(&reservation.intervals).last().copied()?;
     let added = extend::added(reservation, reservation.end_time)?;
-    let end_time = end_max(known, subject.now, run_start, added.start, added.quantity);
+    let zone = reservation.zone.as_ref();
+    let end_time = end_max(known, zone, subject.now, run_start, &added);
     let command = Extend { id: subject.hold.id, end_time, price: PriceLimit::default() };
-    let is_longer = matches!(extend::check(&known.usage, Limited::NOBODY, subject, &command), Ok(Some(_)));
+    let is_longer = matches!(extend::check(known, Limited::NOBODY, subject, &command), Ok(Some(_)));
     is_longer.then_some(end_time)
 }

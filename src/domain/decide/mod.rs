@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel`, `update` | reservations |
 //! | `lock`, `unlock`, `renew` | locks |
-//! | `pool_put`, `tenant_put` | the operator's |
+//! | `pool_put`, `withdraw`, `tenant_put`, `operator` | the operator's |
 //! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
 //! | `offers` | what would fit in place of what does not |
@@ -22,6 +22,7 @@ mod find;
 mod lock;
 mod look;
 mod offers;
+mod operator;
 mod pool_put;
 mod quote;
 mod renew;
@@ -30,6 +31,7 @@ mod tenant_put;
 mod terminate;
 mod unlock;
 mod update;
+mod withdraw;
 
 use super::command::{Command, Request};
 use super::hold::{EndReason, Hold, Kind, Reservation, Status};
@@ -55,7 +57,9 @@ fn carry_out(state: &mut State, request: &Request) -> Outcome {
         return Err(Refusal::DeadlineExceeded);
     }
     match (&request.command, &request.tenant) {
-        (Command::PoolPut(put), _) => pool_put::decide(state, put),
+        (Command::PoolPut(put), _) => pool_put::decide(state, request, put),
+        (Command::ReservationTerminate(command), _) => operator::terminate(state, request, command),
+        (Command::LockRelease(command), _) => operator::release(state, request, command),
         (Command::TenantPut(put), _) => tenant_put::decide(state, put),
         (command, Some(tenant)) => {
             let (cause, siblings) = (Cause::request(request), request.locked_siblings());
@@ -100,7 +104,9 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Renew(renew) => renew::decide(state, caller, renew),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
         Command::Look(look) => look::decide(state, caller, look),
-        Command::PoolPut(_) | Command::TenantPut(_) => Err(Refusal::NotFound),
+        Command::PoolPut(_) | Command::TenantPut(_) | Command::ReservationTerminate(_) | Command::LockRelease(_) => {
+            Err(Refusal::NotFound)
+        }
     }
 }
 

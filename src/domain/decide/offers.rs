@@ -5,11 +5,10 @@ use super::check::Limited;
 use super::{Caller, Subject, check, extend, reserve};
 use crate::domain::command::{Extend, InstanceKind, Reserve};
 use crate::domain::counter::{CounterOffer, Instead, OFFERS_MAX, OfferReason};
-use crate::domain::id::{Lane, PoolName};
+use crate::domain::id::{Lane, PoolName, ZoneName};
 use crate::domain::outcome::{Refusal, Shortfall};
 use crate::domain::resource::Policy;
 use crate::domain::state::{PoolState, State};
-use crate::domain::usage::Usage;
 use crate::domain::window::{Instant, Interval, ceil, floor, later};
 
 /// How often a later start is looked for before it is given up, beside twice for each interval. Each look is
@@ -25,15 +24,15 @@ pub(super) fn for_new(
     command: &Reserve,
 ) -> Refusal {
     let Refusal::InsufficientCapacity { intervals: shortfalls, instead } = refusal else { return refusal };
-    let policy = &known.pool.policy;
+    let (policy, zone) = (&known.pool.policy, command.zone.as_ref());
     let is_granted = |offer: &CounterOffer| reserve::check(known, limited, now, &offer.request).is_ok();
     let offer = |reason, intervals: Option<Vec<Interval>>| {
         Some(CounterOffer { reason, request: with_intervals(command, intervals?) }).filter(is_granted)
     };
     let searches = [
-        offer(OfferReason::LaterStart, later_start(known, now, &command.intervals)),
+        offer(OfferReason::LaterStart, later_start(known, now, zone, &command.intervals)),
         offer(OfferReason::SmallerQuantity, smaller_quantity(policy, &command.intervals, &shortfalls)),
-        offer(OfferReason::Shorter, shorter(known, &command.intervals, &shortfalls)),
+        offer(OfferReason::Shorter, shorter(known, zone, &command.intervals, &shortfalls)),
     ];
     let offers = searches.into_iter().flatten().take(OFFERS_MAX).collect();
     Refusal::InsufficientCapacity { intervals: shortfalls, instead: Instead { offers, ..instead } }
@@ -64,15 +63,15 @@ fn other_pool(state: &mut State, caller: &Caller, sibling: &PoolName, command: &
 /// The refusal of an extension, with the latest end that would be granted.
 pub(super) fn for_extension(
     refusal: Refusal,
-    usage: &Usage,
+    known: &PoolState,
     limited: Limited,
     subject: &Subject,
     command: &Extend,
 ) -> Refusal {
     let Refusal::InsufficientCapacity { intervals, instead } = refusal else { return refusal };
-    let end_time = latest_end(usage, &subject.pool.policy, &intervals);
+    let end_time = latest_end(known, subject.reservation.zone.as_ref(), &intervals);
     let sooner = end_time.map(|end_time| Extend { end_time, ..command.clone() });
-    let granted = sooner.filter(|sooner| matches!(extend::check(usage, limited, subject, sooner), Ok(Some(_))));
+    let granted = sooner.filter(|sooner| matches!(extend::check(known, limited, subject, sooner), Ok(Some(_))));
     let latest_end = Some(granted.map_or(subject.reservation.end_time, |sooner| sooner.end_time));
     Refusal::InsufficientCapacity { intervals, instead: Instead { latest_end, ..instead } }
 }
@@ -84,7 +83,12 @@ fn with_intervals(command: &Reserve, intervals: Vec<Interval>) -> Reserve {
 
 /// All intervals shifted together, by as few grains as let all of them fit. What is in the way of one of them is in
 /// its way until it is over, so each look leads past it.
-fn later_start(known: &PoolState, now: Instant, intervals: &[Interval]) -> Option<Vec<Interval>> {
+fn later_start(
+    known: &PoolState,
+    now: Instant,
+    zone: Option<&ZoneName>,
+    intervals: &[Interval],
+) -> Option<Vec<Interval>> {
     let Policy { grain_seconds, horizon_seconds, .. } = known.pool.policy;
     let (first, last) = (intervals.first()?, intervals.last()?);
     let mut shift = later(first.start, grain_seconds) - first.start;
@@ -101,9 +105,9 @@ fn later_start(known: &PoolState, now: Instant, intervals: &[Interval]) -> Optio
         }
         let Interval { start, end, quantity } = shifted(interval, shift);
         let full = -i64::from(quantity);
-        match known.usage.first_above(start, full).filter(|at| *at < end) {
+        match known.first_above(zone, start, full).filter(|at| *at < end) {
             Some(at) => {
-                shift = ceil(known.usage.first_at_most(at, full)?, grain_seconds) - interval.start;
+                shift = ceil(known.above_until(zone, at, full)?, grain_seconds) - interval.start;
                 fitting = 0;
             }
             None => fitting += 1,
@@ -127,19 +131,24 @@ fn smaller_quantity(policy: &Policy, intervals: &[Interval], shortfalls: &[Short
 }
 
 /// One run, up to where it first does not fit.
-fn shorter(known: &PoolState, intervals: &[Interval], shortfalls: &[Shortfall]) -> Option<Vec<Interval>> {
+fn shorter(
+    known: &PoolState,
+    zone: Option<&ZoneName>,
+    intervals: &[Interval],
+    shortfalls: &[Shortfall],
+) -> Option<Vec<Interval>> {
     if check::runs(intervals).len() != 1 {
         return None;
     }
-    let end = latest_end(&known.usage, &known.pool.policy, shortfalls)?;
+    let end = latest_end(known, zone, shortfalls)?;
     let before = intervals.iter().filter(|interval| interval.start < end);
     let cut: Vec<Interval> = before.map(|interval| Interval { end: interval.end.min(end), ..*interval }).collect();
     (!cut.is_empty()).then_some(cut)
 }
 
 /// The last point of the grid up to which the first interval that does not fit would.
-fn latest_end(usage: &Usage, policy: &Policy, shortfalls: &[Shortfall]) -> Option<Instant> {
+fn latest_end(known: &PoolState, zone: Option<&ZoneName>, shortfalls: &[Shortfall]) -> Option<Instant> {
     let first = shortfalls.first()?;
-    let full = usage.first_above(first.start, -i64::from(first.requested))?;
-    Some(floor(full, policy.grain_seconds))
+    let full = known.first_above(zone, first.start, -i64::from(first.requested))?;
+    Some(floor(full, known.pool.policy.grain_seconds))
 }

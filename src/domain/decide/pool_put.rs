@@ -1,63 +1,62 @@
 //! `pool_put`: sets the whole of a pool's configuration, unless what is booked would no longer fit.
 
-use crate::domain::command::PoolPut;
-use crate::domain::counter::Instead;
+use super::withdraw;
+use crate::domain::booked::{Booked, LISTED_MAX, Stretch, VictimOrder};
+use crate::domain::command::{PoolPut, Request};
+use crate::domain::hold::Hold;
 use crate::domain::id::Lane;
-use crate::domain::outcome::{Answer, Outcome, Refusal, Shortfall};
+use crate::domain::outcome::{Answer, Lowered, Outcome, Refusal};
 use crate::domain::resource::Pool;
-use crate::domain::state::State;
-use crate::domain::usage::Usage;
-use crate::domain::window::{Instant, later};
+use crate::domain::state::{Cause, State};
+use crate::domain::tick::as_of;
+use crate::domain::window::Instant;
 
 /// Most stretches that a refusal lists, so that it fits into one message.
-const SHORTFALLS_MAX: usize = 1_000;
+const STRETCHES_MAX: usize = 1_000;
 
-pub(super) fn decide(state: &mut State, put: &PoolPut) -> Outcome {
+pub(super) fn decide(state: &mut State, request: &Request, put: &PoolPut) -> Outcome {
     let now = state.now(Lane::of_pool(&put.pool)).ok_or(Refusal::UnknownPool)?;
     let present = state.pool(&put.pool).map(|known| known.pool.clone());
-    let wanted = configured(put, present.as_ref().map_or(0, |pool| pool.version));
+    let wanted = put.configured(present.as_ref().map_or(0, |pool| pool.version));
     if let Some(present) = present
         && present == wanted
     {
         return Ok(Answer::Pool(Box::new(present)));
     }
     state.lapse(&put.pool);
-    let shortfalls = state.with_capacity(&put.pool, &put.capacity, |usage| shortfalls(usage, put, now));
-    if let Some(intervals) = shortfalls.filter(|shortfalls| !shortfalls.is_empty()) {
-        return Err(Refusal::InsufficientCapacity { intervals, instead: Instead::default() });
-    }
+    let stretches = state.with_config(&wanted, |pool| pool.overbooked(now)).unwrap_or_default();
+    let victims = match (stretches.is_empty(), put.force) {
+        (true, _) => Vec::new(),
+        (false, None) => return Err(still_booked(state, &wanted, stretches, now)),
+        (false, Some(order)) => withdraw::plan(state, &wanted, order, now)?,
+    };
 
+    let withdrawn = withdraw::carry_out(state, victims, now, &Cause::request(request));
     let pool = Pool { version: wanted.version + 1, ..wanted };
     state.put_pool(pool.clone());
-    Ok(Answer::Pool(Box::new(pool)))
+    Ok(match withdrawn.is_empty() {
+        true => Answer::Pool(Box::new(pool)),
+        false => Answer::Lowered(Box::new(Lowered { pool, withdrawn })),
+    })
 }
 
-fn configured(put: &PoolPut, version: u32) -> Pool {
-    Pool {
-        name: put.pool.clone(),
-        version,
-        capacity: put.capacity.clone(),
-        instance_type: put.instance_type.clone(),
-        region: put.region.clone(),
-        policy: put.policy.clone(),
-        offers: put.offers.clone(),
-        instance_spec: put.instance_spec.clone(),
-        tags: put.tags.clone(),
-    }
-}
-
-/// Where more is booked from now on than there would be; each with what is booked and what there would be at its
-/// worst instant.
-fn shortfalls(usage: &Usage, put: &PoolPut, now: Instant) -> Vec<Shortfall> {
-    if usage.first_above(now, 0).is_none() {
-        return Vec::new();
-    }
-    let shortfall = |(start, end, load): (Instant, Option<Instant>, i64)| {
-        let worst = usage.first_above(start, load - 1).unwrap_or(start);
-        let available = put.capacity.at(worst);
-        let requested = u32::try_from(i64::from(available).saturating_add(load)).unwrap_or(u32::MAX);
-        let end = end.unwrap_or_else(|| later(now, put.policy.horizon_seconds).max(start));
-        Shortfall { start, end, requested, available }
+/// Names where it does not fit, and the oldest of the reservations that are booked there.
+fn still_booked(state: &State, wanted: &Pool, mut stretches: Vec<Stretch>, now: Instant) -> Refusal {
+    let booked = |hold: &Hold| {
+        let quantity = stretches.iter().map(|stretch| stretch.held_by(hold)).max().unwrap_or_default();
+        (quantity > 0).then(|| Booked { id: hold.id, tenant: hold.tenant.clone(), quantity })
     };
-    usage.overcommitted(now).into_iter().take(SHORTFALLS_MAX).map(shortfall).collect()
+    let mut holds: Vec<Hold> = live_on(state, wanted, now);
+    holds.sort_by(|one, other| VictimOrder::OldestFirst.compare(one, other));
+    let mut reservations: Vec<Booked> = holds.iter().filter_map(booked).collect();
+    let count = state.booked_count(&wanted.name).max(reservations.len() as u64);
+    reservations.truncate(LISTED_MAX);
+    stretches.truncate(STRETCHES_MAX);
+    Refusal::StillBooked { stretches, reservations, count }
+}
+
+/// The reservations of a pool that are loaded and live, each as it is now.
+pub(super) fn live_on(state: &State, pool: &Pool, now: Instant) -> Vec<Hold> {
+    let holds = state.reservations_of(&pool.name).map(|hold| as_of(hold.clone(), now));
+    holds.filter(|hold| !hold.status.is_terminal()).collect()
 }

@@ -57,12 +57,13 @@ pub(super) fn check(
     now: Instant,
     command: &Reserve,
 ) -> Result<check::Terms, Refusal> {
-    let PoolState { pool, usage } = known;
+    let pool = &known.pool;
     check::kind(pool, command.wanted_kind.as_ref())?;
     check_policy(&pool.policy, command)?;
+    check_zone(pool, command)?;
     let terms = check::terms(pool, command.price.offer_key.as_ref())?;
     check_time(&pool.policy, now, command)?;
-    limited.quota_and_capacity(usage, now, &command.intervals)?;
+    limited.quota_and_capacity(known, command.zone.as_ref(), now, &command.intervals)?;
     check::price(&terms, &command.price)?;
     Ok(terms)
 }
@@ -85,6 +86,13 @@ fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, se
     let end_time = hold.reservation().map_or(now, |reservation| reservation.end_time);
     hold.expires_at = Some(later(now, seconds).min(end_time));
     answer(state.record(hold, EventType::Held, now, &caller.cause))
+}
+
+fn check_zone(pool: &Pool, command: &Reserve) -> Result<(), Refusal> {
+    match command.zone.as_ref().is_none_or(|zone| pool.zones.contains_key(zone)) {
+        true => Ok(()),
+        false => Err(check::out_of_range("zone", "one of the pool's zones")),
+    }
 }
 
 pub(super) fn check_policy(policy: &Policy, command: &Reserve) -> Result<(), Refusal> {
@@ -144,6 +152,7 @@ fn reservation(pool: &Pool, command: &Reserve, terms: check::Terms) -> Option<Re
     let costs = command.intervals.iter().map(|it| cost_cents(it.quantity, it.seconds(), terms.unit_price_cents));
     Some(Reservation {
         pool: pool.name.clone(),
+        zone: command.zone.clone(),
         name: command.name.clone(),
         instance_type: pool.instance_type.clone(),
         region: pool.region.clone(),

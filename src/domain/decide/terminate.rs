@@ -175,6 +175,17 @@ impl Cut {
     }
 }
 
+/// The whole of a reservation that runs, given back from `cut_at` on: the hold as it is then, and what it is credited.
+pub(super) fn given_back(hold: Hold, reason: EndReason, now: Instant, cut_at: Instant) -> (Hold, Credits) {
+    let hold = ended(hold, Status::Ended, reason, now);
+    let Some(reservation) = hold.reservation() else { return (hold, Credits::default()) };
+    let cut = Cut::of(&reservation.intervals, cut_at, u32::MAX);
+    let return_cents = Some(worth_cents(cut.unit_seconds, reservation.return_buyback_price_cents));
+    let units: Vec<u32> = reservation.units.iter().collect();
+    let (hold, pause_cents) = without(hold, cut, cut_at, &units, now);
+    (hold, Credits { return_cents, pause_cents })
+}
+
 /// The hold without what is given back, and what was paused of it until then, in cents.
 fn without(mut hold: Hold, cut: Cut, cut_at: Instant, given_back: &[u32], now: Instant) -> (Hold, Option<i64>) {
     let goes_on = !hold.status.is_terminal();

@@ -10,3 +10,11 @@ cross join lateral (
     from pool_offer as offer
     where offer.lane = pool.lane and offer.pool = pool.name
 ) as offers
+cross join lateral (
+    select
+        coalesce(array_agg(part.zone order by part.zone, part.position), '{}') as zone_names,
+        coalesce(array_agg(part.effective_at order by part.zone, part.position), '{}') as zone_effective_at,
+        coalesce(array_agg(part.quantity order by part.zone, part.position), '{}') as zone_quantities
+    from pool_zone as part
+    where part.lane = pool.lane and part.pool = pool.name
+) as zones

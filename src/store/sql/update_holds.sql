@@ -37,7 +37,8 @@ set
     paused_at = new.paused_at,
     ending_soon_seconds = new.ending_soon_seconds,
     warned_end = new.warned_end,
-    last_seq = new.last_seq
+    last_seq = new.last_seq,
+    zone = new.zone
 from {rows}
 cross join lateral (
     select present.ctid as place

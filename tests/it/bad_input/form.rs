@@ -56,7 +56,7 @@ async fn fields_that_are_unknown_doubled_or_no_text_are_refused_by_name() {
             case("reserve", reserve(r#","quantity":1"#), "quantity duplicate_field"),
             case("reserve", reserve(r#","quantity":null"#), "quantity duplicate_field"),
             case("reserve", reserve(r#","quantitiy":1"#), "quantitiy unknown_field"),
-            case("reserve", reserve(r#","zone":"a""#), "zone unknown_field"),
+            case("reserve", reserve(r#","zone":"a.b""#), "zone invalid_string"),
             case("reserve", reserve(r#","dry_run":"true""#), "dry_run wrong_type"),
             case("reserve", reserve(r#","<script>":1"#), "? unknown_field"),
             case("reserve", reserve(r#","tags":{"a":"1","a":"2"}"#), "tags duplicate_field"),

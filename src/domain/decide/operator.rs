@@ -1,0 +1,46 @@
+//! The operator's hand on what belongs to a tenant: no policy of the pool binds it.
+
+use super::lock::present_claim;
+use super::withdraw::taken_back;
+use super::{Caller, Subject};
+use crate::domain::command::{LockRelease, Request, ReservationTerminate, UnitId};
+use crate::domain::event::EventType;
+use crate::domain::hold::{EndReason, Hold, Status};
+use crate::domain::outcome::{Answer, LockReleased, Outcome, Refusal, Terminated};
+use crate::domain::state::{Cause, State};
+use crate::domain::tick::ended;
+use crate::domain::window::ceil;
+
+/// Cancels what has not started, ends what runs; what is over stays as it is.
+pub(super) fn terminate(state: &mut State, request: &Request, command: &ReservationTerminate) -> Outcome {
+    let cause = Cause::request(request);
+    let caller = Caller { tenant: &command.tenant, cause, entropy: request.entropy, siblings: &[] };
+    let Subject { hold, pool, now, .. } = Subject::find(state, &caller, command.id)?;
+    if hold.status.is_terminal() {
+        return answer(hold, Vec::new(), 0);
+    }
+    let units = hold.reservation().map(|reservation| reservation.units.iter().collect()).unwrap_or_default();
+    let cut_at = ceil(now, pool.policy.grain_seconds);
+    let (hold, credits) = taken_back(hold, EndReason::Operator, now, cut_at);
+    let event_type = if hold.status == Status::Ended { EventType::Ended } else { EventType::Canceled };
+    let hold = state.record_with(hold, event_type, now, &caller.cause, credits);
+    answer(hold, units, credits.return_cents.unwrap_or_default())
+}
+
+fn answer(hold: Hold, units: Vec<u32>, credit_cents: i64) -> Outcome {
+    let terminated_units = units.into_iter().map(|number| UnitId { hold: hold.id, number }).collect();
+    let already_terminated = Vec::new();
+    Ok(Answer::Terminated(Box::new(Terminated { hold, terminated_units, already_terminated, credit_cents })))
+}
+
+/// Ends the live claim on a lock, without its token.
+pub(super) fn release(state: &mut State, request: &Request, command: &LockRelease) -> Outcome {
+    let name = command.name();
+    let now = state.now(name.lane()).ok_or(Refusal::NotFound)?;
+    let claim = present_claim(state, &name).map(|claim| {
+        let claim = ended(claim, Status::Ended, EndReason::Operator, now);
+        state.record(claim, EventType::Ended, now, &Cause::request(request))
+    });
+    let (tenant, resource) = (command.tenant.clone(), command.resource.clone());
+    Ok(Answer::LockReleased(LockReleased { tenant, resource, claim }))
+}
