@@ -163,7 +163,11 @@ impl Queries {
 
     fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
         match answer {
-            Ok(Ok(encoded)) => encoded,
+            Ok(Ok(encoded)) if fits(encoded.body.len(), self.payload_bytes_max) => encoded,
+            Ok(Ok(_)) => {
+                let expected = "one of which less is to be told: the answer does not fit into one message";
+                reply::refusal(&Refusal::field("reservation_id", FieldReason::TooManyItems, expected))
+            }
             Ok(Err(refusal)) => reply::refusal(&refusal),
             Err(error) => {
                 tracing::warn!(%error, cause = %error.source, "could not answer a query");

@@ -1,5 +1,6 @@
 //! `quote`: what a window would cost by each offer of its pool. Whether it is free is not looked at.
 
+use super::check;
 use super::look::known;
 use super::reserve;
 use crate::domain::command::Reserve;
@@ -12,8 +13,9 @@ use crate::domain::state::State;
 use crate::domain::window::Interval;
 
 pub(super) fn look(state: &mut State, asked: &Quote) -> Result<Looked, Refusal> {
-    let (known, _) = known(state, &asked.target)?;
+    let (known, now) = known(state, &asked.target)?;
     reserve::check_policy(&known.pool.policy, &Reserve::of_window(asked.window))?;
+    check::horizon(&known.pool.policy, now, asked.window.end, || "end_time".to_owned())?;
     let offers = match known.pool.offers.is_empty() {
         true => free_offer().into_iter().collect(),
         false => known.pool.offers.clone(),

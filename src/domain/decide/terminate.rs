@@ -4,13 +4,17 @@ use super::{Caller, Subject, check};
 use crate::domain::command::{Part, Terminate, UnitId};
 use crate::domain::event::{Credits, EventType};
 use crate::domain::hold::{EndReason, Hold, Reservation, Status};
-use crate::domain::outcome::{Answer, Outcome, Refusal, Terminated};
+use crate::domain::outcome::{Answer, FieldReason, Outcome, Refusal, Terminated};
 use crate::domain::pause;
 use crate::domain::price::worth_cents;
 use crate::domain::resource::Policy;
 use crate::domain::state::State;
 use crate::domain::tick::{announce_late, ended};
 use crate::domain::window::{Instant, Interval, ceil};
+
+/// Most intervals of a reservation once parts of it have been given back, each of which may divide one: its event, with
+/// every unit and all that it carries, has to fit into one message.
+const INTERVALS_HELD_MAX: usize = 772;
 
 const ALLOWED: [Status; 2] = [Status::Active, Status::Paused];
 
@@ -165,6 +169,10 @@ impl Cut {
         };
         let min = policy.quantity_min.unwrap_or(1);
         let is_allowed = |rest: &Interval| rest.quantity >= min && rest.quantity.is_multiple_of(policy.quantity_step);
+        if self.kept.len() + self.rest.len() > INTERVALS_HELD_MAX {
+            let expected = format!("so that no more than {INTERVALS_HELD_MAX} intervals remain: give it back whole");
+            return Err(Refusal::field(field, FieldReason::TooManyItems, expected));
+        }
         match self.rest.iter().all(is_allowed) {
             true => Ok(()),
             false => {
