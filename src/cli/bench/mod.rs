@@ -106,6 +106,9 @@ impl Kind {
     }
 }
 
+/// How many requests are unanswered while pools are filled, however few are measured with.
+const FILL_IN_FLIGHT: u32 = 1_024;
+
 /// What was measured.
 struct Measured {
     tally: Tally,
@@ -121,12 +124,7 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     let run = run.get(..8).unwrap_or(&run);
     let tenant = Tenant::parse(&format!("bench-{run}")).ok_or_else(|| CliError::told("could not name a tenant"))?;
     let subjects = args.nats.subjects()?;
-    let mut connections = Vec::new();
-    for number in 0..args.connections {
-        let client = args.nats.connect("berth bench").await?;
-        let in_flight = args.in_flight / args.connections + u32::from(number < args.in_flight % args.connections);
-        connections.push(Connection::open(client, in_flight as usize).await?);
-    }
+    let mut connections = open(&args, args.in_flight).await?;
     connections[0].probe(subjects.request(&tenant, Verb::PoolList)).await?;
 
     if args.verb != Kind::Lock {
@@ -139,7 +137,8 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     // What is only looked at has to be reserved by something else.
     let writes = if args.verb == Kind::Availability { Kind::Reserve } else { args.verb };
     let fill = Plan::load(&args, writes, &subjects, &tenant, run, "f", args.live);
-    let filled = phase(&mut connections, fill.clone(), "filling pools", None, &stop).await?.tally;
+    let mut fillers = open(&args, FILL_IN_FLIGHT).await?;
+    let filled = phase(&mut fillers, fill.clone(), "filling pools", None, &stop).await?.tally;
     let warmup = Plan::load(&args, args.verb, &subjects, &tenant, run, "w", u64::MAX);
     let warm =
         phase(&mut connections, warmup, "warming up", Some(Duration::from_secs(args.warmup)), &stop).await?.tally;
@@ -154,6 +153,17 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
         true => Ok(()),
         false => Err(CliError::told(format!("the check failed: {}", checked.faults.join("; ")))),
     }
+}
+
+/// The connections, with so many slots among them.
+async fn open(args: &BenchArgs, in_flight: u32) -> Result<Vec<Connection>, CliError> {
+    let mut connections = Vec::new();
+    for number in 0..args.connections {
+        let client = args.nats.connect("berth bench").await?;
+        let slots = in_flight / args.connections + u32::from(number < in_flight % args.connections);
+        connections.push(Connection::open(client, slots as usize).await?);
+    }
+    Ok(connections)
 }
 
 /// One round of load over all connections: until the plan or the time is at its end, and everything is answered.
