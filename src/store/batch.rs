@@ -157,8 +157,9 @@ impl Session {
         wants: &Wants,
         cached: BTreeMap<Lane, CachedLane>,
     ) -> Result<Loaded, StoreError> {
-        let database = self.database.clone();
-        let loaded = database.while_reachable(self.begin_and_load(batch, wants, cached)).await.ok_or_else(silent)?;
+        let Session { database, connection } = self;
+        let loading = begin_and_load(connection, batch, wants, cached);
+        let loaded = database.while_reachable(loading).await.ok_or_else(silent)?;
         if loaded.is_err() {
             // The error that counts is the first; this one only frees the lanes at once.
             let _ = self.rollback().await;
@@ -166,26 +167,10 @@ impl Session {
         loaded
     }
 
-    async fn begin_and_load(
-        &mut self,
-        batch: BatchId,
-        wants: &Wants,
-        cached: BTreeMap<Lane, CachedLane>,
-    ) -> Result<Loaded, StoreError> {
-        let connection = &mut self.connection;
-        connection.execute(BEGIN).await.map_err(StoreError::of("begin a batch"))?;
-        let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
-        let receipts = load::receipts(connection, &wants.receipts).await?;
-        let (holds, due) = load::holds(connection, wants, &locked).await?;
-        let mut lanes = catch_up::catch_up(connection, &locked, cached).await?;
-        let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
-        let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
-        Ok(Loaded { lanes, holds, receipts, due, tenants_batch, booked })
-    }
-
     /// The tenants that have a limit. As the two below: within a batch that has its lanes.
     pub async fn limited_tenants(&mut self) -> Result<BTreeSet<Tenant>, StoreError> {
-        let limited = tenant::limited(&mut self.connection).await;
+        let Session { database, connection } = self;
+        let limited = database.while_reachable(tenant::limited(connection)).await.ok_or_else(silent)?;
         self.or_rolled_back(limited).await
     }
 
@@ -194,7 +179,8 @@ impl Session {
         &mut self,
         tenants: &BTreeSet<Tenant>,
     ) -> Result<BTreeMap<Tenant, LockedTenant>, StoreError> {
-        let locked = tenant::lock(&mut self.connection, tenants).await;
+        let Session { database, connection } = self;
+        let locked = database.while_reachable(tenant::lock(connection, tenants)).await.ok_or_else(silent)?;
         self.or_rolled_back(locked).await
     }
 
@@ -207,7 +193,8 @@ impl Session {
         if tenants.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let used = tenant::used(&mut self.connection, tenants, marked).await;
+        let Session { database, connection } = self;
+        let used = database.while_reachable(tenant::used(connection, tenants, marked)).await.ok_or_else(silent)?;
         self.or_rolled_back(used).await
     }
 
@@ -221,8 +208,8 @@ impl Session {
     /// Writes and commits. On success the lanes' rows name this batch, and `pools_version` is one more for each lane
     /// in which `changes.pools` has one.
     pub async fn commit(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), CommitError> {
-        let database = self.database.clone();
-        let written = database.while_reachable(self.write(batch, writes)).await;
+        let Session { database, connection } = self;
+        let written = database.while_reachable(write(connection, batch, writes)).await;
         if let Err(error) = written.ok_or_else(|| CommitError::Lost(silent()))? {
             return Err(match (self.rollback().await, commit::meaning(error)) {
                 (Err(_), CommitError::Refused(error)) => CommitError::Lost(error),
@@ -230,22 +217,39 @@ impl Session {
                 (_, meaning) => meaning,
             });
         }
-        let committed = database.while_reachable(self.connection.execute(COMMIT)).await;
+        let Session { database, connection } = self;
+        let committed = database.while_reachable(connection.execute(COMMIT)).await;
         let committed = committed.ok_or_else(|| CommitError::Unknown(silent()))?;
         committed.map(drop).map_err(StoreError::of("commit a batch")).map_err(CommitError::Unknown)
     }
 
-    async fn write(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), StoreError> {
-        tenant::write(&mut self.connection, batch, writes.changes).await?;
-        commit::write(&mut self.connection, batch, writes).await?;
-        tenant::mark(&mut self.connection, writes.changes).await
-    }
-
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        let database = self.database.clone();
-        let rolled_back = database.while_reachable(self.connection.execute(ROLLBACK)).await.ok_or_else(silent)?;
+        let Session { database, connection } = self;
+        let rolled_back = database.while_reachable(connection.execute(ROLLBACK)).await.ok_or_else(silent)?;
         rolled_back.map(drop).map_err(StoreError::of("roll a batch back"))
     }
+}
+
+async fn begin_and_load(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    wants: &Wants,
+    cached: BTreeMap<Lane, CachedLane>,
+) -> Result<Loaded, StoreError> {
+    connection.execute(BEGIN).await.map_err(StoreError::of("begin a batch"))?;
+    let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
+    let receipts = load::receipts(connection, &wants.receipts).await?;
+    let (holds, due) = load::holds(connection, wants, &locked).await?;
+    let mut lanes = catch_up::catch_up(connection, &locked, cached).await?;
+    let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
+    let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
+    Ok(Loaded { lanes, holds, receipts, due, tenants_batch, booked })
+}
+
+async fn write(connection: &mut PgConnection, batch: BatchId, writes: &Writes<'_>) -> Result<(), StoreError> {
+    tenant::write(connection, batch, writes.changes).await?;
+    commit::write(connection, batch, writes).await?;
+    tenant::mark(connection, writes.changes).await
 }
 
 /// Postgres neither answers nor takes new connections.

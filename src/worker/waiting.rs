@@ -71,7 +71,11 @@ impl Waiting {
                 reserve.intervals.len() / INTERVALS_A_ROW + units as usize / UNITS_A_ROW
             }
             // How large the hold is that it names is not known yet.
-            Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) => UNKNOWN_ROWS,
+            Command::Confirm(_)
+            | Command::Extend(_)
+            | Command::Terminate(_)
+            | Command::Cancel(_)
+            | Command::Update(_) => UNKNOWN_ROWS,
             Command::Several(commands) => commands.len(),
             Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
             Command::Look(Look::Find(find)) => UNKNOWN_ROWS * find.targets.len(),

@@ -213,3 +213,23 @@ fn shorten(reservation: &mut Reservation, cut: Cut, cut_at: Instant, given_back:
     reservation.intervals.extend(cut.rest);
     reservation.end_time = reservation.intervals.last().map_or(cut_at, |last| last.end);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::HoldId;
+    use crate::domain::window::from_micros;
+
+    #[test]
+    fn parts_that_are_given_back_divide_a_reservation_so_often_and_no_more() {
+        let command = Terminate { id: HoldId::from_uuid(uuid::Uuid::nil()), part: Part::Quantity(1) };
+        let after = |kept: usize| {
+            let interval = Interval { start: from_micros(0), end: from_micros(1), quantity: 2 };
+            let cut = Cut { kept: vec![interval; kept], rest: vec![interval], has_cut: true, unit_seconds: 0 };
+            cut.check_rest(&Policy::default(), &command)
+        };
+        assert!(after(INTERVALS_HELD_MAX - 1).is_ok());
+        let refusal = after(INTERVALS_HELD_MAX).unwrap_err();
+        assert!(matches!(refusal, Refusal::InvalidRequest { .. }), "{refusal:?}");
+    }
+}
