@@ -8,6 +8,7 @@ use super::id::{
     Actor, Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType,
     Tenant, ZoneName,
 };
+use super::lock::Mode;
 use super::look::Look;
 use super::quota::Limits;
 use super::resource::{Capacity, LockName, Offer, Policy, Pool, Zones};
@@ -56,6 +57,8 @@ pub enum Command {
     Lock(TakeLock),
     Unlock(Unlock),
     Renew(Renew),
+    Register(Register),
+    Transact(Transact),
     /// Lock commands that came in one message: each decided on its own, in order, under one key.
     Several(Vec<Command>),
     PoolPut(PoolPut),
@@ -163,9 +166,13 @@ pub struct Volumes {
 pub struct TakeLock {
     pub requester: Requester,
     pub resource: ResourceName,
-    pub resource_type: ResourceType,
+    /// `None`: that of the registered resource, or the default.
+    pub resource_type: Option<ResourceType>,
     /// `None`: until released.
     pub ttl_seconds: Option<u32>,
+    pub mode: Mode,
+    /// Wait so long where it can't be had now; `None`: don't.
+    pub wait_seconds: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +187,52 @@ pub struct Renew {
     pub resource: ResourceName,
     pub release_token: Uuid,
     pub ttl_seconds: u32,
+}
+
+/// The whole of what a tenant says of a resource: what is not given takes its default.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub name: ResourceName,
+    pub capacity: u32,
+    /// Sorted, each once.
+    pub blocks: Vec<ResourceName>,
+    /// What it is a part of, from the root on; empty: of nothing.
+    pub ancestors: Vec<ResourceName>,
+    pub resource_type: Option<ResourceType>,
+    pub lock_delay_seconds: u32,
+}
+
+/// Several commands in one: what of them stands when one of them fails is said by the method.
+#[derive(Clone, Debug)]
+pub struct Transact {
+    pub method: Method,
+    /// All of them take, or all give back.
+    pub commands: Vec<Command>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    AllOrNone,
+    AsManyAsPossible,
+    /// The first that can be had, and no more.
+    First,
+}
+
+impl Method {
+    pub const ALL: [Method; 3] = [Method::AllOrNone, Method::AsManyAsPossible, Method::First];
+
+    /// As it is written on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::AllOrNone => "ALL_OR_NONE",
+            Method::AsManyAsPossible => "AS_MANY_AS_POSSIBLE",
+            Method::First => "FIRST",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|method| method.name() == name)
+    }
 }
 
 /// The whole of a pool's configuration: what is not given takes its default.
@@ -248,22 +301,10 @@ pub struct TenantPut {
 impl Request {
     /// The lanes that have to be locked to decide it.
     pub fn lanes(&self) -> LaneSet {
-        match &self.command {
-            // Without a pool it is refused; some lane is locked all the same, for its time.
-            Command::Reserve(reserve) => {
-                let own = reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool);
-                self.locked_siblings().iter().map(Lane::of_pool).chain([own]).collect()
-            }
-            Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
-            Command::Look(look) => look.lanes(),
-            // Nothing of the tenant may change meanwhile, wherever it is.
-            Command::TenantPut(_) => Lane::all().collect(),
-            command => {
-                let mut lanes: LaneSet = command.hold_ids().map(HoldId::lane).collect();
-                self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
-                lanes
-            }
-        }
+        let mut lanes = self.command.lanes();
+        self.locked_siblings().iter().for_each(|pool| lanes.insert(Lane::of_pool(pool)));
+        self.lock_names().iter().for_each(|name| lanes.insert(name.lane()));
+        lanes
     }
 
     /// The siblings that can be looked at.
@@ -283,27 +324,47 @@ impl Request {
 }
 
 impl Command {
-    /// The holds that have to be loaded to decide it.
-    pub fn hold_ids(&self) -> impl Iterator<Item = HoldId> {
+    /// The lanes of the pools and holds that it names.
+    fn lanes(&self) -> LaneSet {
         match self {
-            Command::Confirm(confirm) => Some(confirm.id),
-            Command::Extend(extend) => Some(extend.id),
-            Command::Terminate(terminate) => Some(terminate.id),
-            Command::Cancel(cancel) => Some(cancel.id),
-            Command::ReservationTerminate(terminate) => Some(terminate.id),
-            Command::Look(Look::Extension(id)) => Some(*id),
-            Command::Update(update) => Some(update.id),
-            _ => None,
+            // Without a pool it is refused; some lane is locked all the same, for its time.
+            Command::Reserve(reserve) => LaneSet::from_iter([reserve.pool.as_ref().map_or(Lane::FIRST, Lane::of_pool)]),
+            Command::PoolPut(put) => LaneSet::from_iter([Lane::of_pool(&put.pool)]),
+            Command::Look(look) => look.lanes(),
+            // Nothing of the tenant may change meanwhile, wherever it is.
+            Command::TenantPut(_) => Lane::all().collect(),
+            Command::Transact(Transact { commands, .. }) | Command::Several(commands) => {
+                commands.iter().map(Command::lanes).fold(LaneSet::default(), LaneSet::union)
+            }
+            command => command.hold_ids().into_iter().map(HoldId::lane).collect(),
         }
-        .into_iter()
     }
 
-    /// The kind whose pool has to be found before the lane is known, and where it goes. Checked again under the lock.
-    pub fn wanted_kind(&mut self) -> Option<(&InstanceKind, &mut Option<PoolName>)> {
+    /// The holds that have to be loaded to decide it.
+    pub fn hold_ids(&self) -> Vec<HoldId> {
         match self {
-            Command::Reserve(reserve) => Some((reserve.wanted_kind.as_ref()?, &mut reserve.pool)),
-            Command::Look(look) => look.wanted_kind(),
-            _ => None,
+            Command::Confirm(confirm) => vec![confirm.id],
+            Command::Extend(extend) => vec![extend.id],
+            Command::Terminate(terminate) => vec![terminate.id],
+            Command::Cancel(cancel) => vec![cancel.id],
+            Command::ReservationTerminate(terminate) => vec![terminate.id],
+            Command::Look(Look::Extension(id)) => vec![*id],
+            Command::Update(update) => vec![update.id],
+            Command::Transact(transact) => transact.commands.iter().flat_map(Command::hold_ids).collect(),
+            Command::Several(commands) => commands.iter().flat_map(Command::hold_ids).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The kinds whose pools have to be found before the lanes are known, and where each goes. Checked again under the
+    /// lock.
+    pub fn wanted_kinds(&mut self) -> Vec<(&InstanceKind, &mut Option<PoolName>)> {
+        match self {
+            Command::Reserve(Reserve { wanted_kind: Some(kind), pool, .. }) => vec![(kind, pool)],
+            Command::Look(look) => look.wanted_kind().into_iter().collect(),
+            Command::Transact(transact) => transact.commands.iter_mut().flat_map(Command::wanted_kinds).collect(),
+            Command::Several(commands) => commands.iter_mut().flat_map(Command::wanted_kinds).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -312,7 +373,12 @@ impl Command {
             Command::Lock(lock) => vec![&lock.resource],
             Command::Unlock(unlock) => vec![&unlock.resource],
             Command::Renew(renew) => vec![&renew.resource],
+            Command::Register(register) => {
+                register.ancestors.iter().chain(&register.blocks).chain([&register.name]).collect()
+            }
+            Command::Look(Look::Locks(check)) => check.resources.iter().collect(),
             Command::Several(commands) => commands.iter().flat_map(Command::resources).collect(),
+            Command::Transact(transact) => transact.commands.iter().flat_map(Command::resources).collect(),
             _ => Vec::new(),
         }
     }
@@ -330,7 +396,6 @@ pub enum Query {
     Usage(HoldId, Option<Instant>),
     Schedule(ScheduleOf),
     List(List),
-    Check(Check),
     /// Is this the fencing token of the lock's present holder?
     Verify {
         resource: ResourceName,
@@ -342,6 +407,8 @@ pub enum Query {
     Pools(Page),
     PoolList(Page),
     TenantGet(Tenant),
+    Resources(ResourceList),
+    Locks(LockList),
     /// The limits of the tenant that asks, and what it has.
     Quota,
 }
@@ -356,12 +423,30 @@ pub struct ScheduleOf {
     pub as_of: Option<Instant>,
 }
 
-/// Who holds these locks now?
+/// Who holds these locks?
 #[derive(Clone, Debug)]
 pub struct Check {
     pub resources: Vec<ResourceName>,
     /// The request gave `resources`, so the answer is an array.
     pub is_many: bool,
+}
+
+/// A tenant's registered resources, by name.
+#[derive(Clone, Debug)]
+pub struct ResourceList {
+    /// Only those whose names begin so.
+    pub prefix: Option<String>,
+    pub limit: u32,
+    pub after: Option<ResourceName>,
+}
+
+/// A tenant's claims on locks that are held or waited for, the oldest first.
+#[derive(Clone, Debug)]
+pub struct LockList {
+    pub requester: Option<Requester>,
+    pub resource: Option<ResourceName>,
+    pub limit: u32,
+    pub after: Option<HoldId>,
 }
 
 /// A tenant's reservations, by page.

@@ -21,10 +21,12 @@ pub enum EventType {
     Updated,
     /// Its end is near: its status stays as it is.
     EndingSoon,
+    /// A lock could not be had, and is waited for.
+    Queued,
 }
 
 impl EventType {
-    pub const ALL: [EventType; 12] = [
+    pub const ALL: [EventType; 13] = [
         EventType::Placed,
         EventType::Held,
         EventType::Active,
@@ -37,6 +39,7 @@ impl EventType {
         EventType::Resumed,
         EventType::Updated,
         EventType::EndingSoon,
+        EventType::Queued,
     ];
 
     /// As it stands in subjects and in the database.
@@ -54,6 +57,7 @@ impl EventType {
             EventType::Resumed => "resumed",
             EventType::Updated => "updated",
             EventType::EndingSoon => "ending_soon",
+            EventType::Queued => "queued",
         }
     }
 

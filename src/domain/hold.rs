@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::ending_soon;
-use super::id::{Actor, HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
+use super::id::{Actor, HoldId, Label, PoolName, Tenant, ZoneName};
+use super::lock::Lock;
 use super::resource::LockName;
-use super::window::{Delta, Instant, Interval};
+use super::window::{Delta, Instant, Interval, later};
 
 /// JSON that berth carries and never reads: canonical text, checked and written by `wire`.
 #[derive(Clone, PartialEq, Eq)]
@@ -93,6 +92,8 @@ pub enum EndReason {
     HoldExpired,
     /// A lock's time to live ran out.
     TtlExpired,
+    /// A lock was not granted within the wait that was asked for.
+    WaitExpired,
     /// A lock was released by its holder.
     Released,
     /// The operator lowered the pool's capacity, and what was booked no longer fitted.
@@ -102,12 +103,13 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    pub const ALL: [EndReason; 8] = [
+    pub const ALL: [EndReason; 9] = [
         EndReason::EndTime,
         EndReason::Terminated,
         EndReason::Canceled,
         EndReason::HoldExpired,
         EndReason::TtlExpired,
+        EndReason::WaitExpired,
         EndReason::Released,
         EndReason::CapacityWithdrawn,
         EndReason::Operator,
@@ -120,6 +122,7 @@ impl EndReason {
             EndReason::Canceled => "canceled",
             EndReason::HoldExpired => "hold_expired",
             EndReason::TtlExpired => "ttl_expired",
+            EndReason::WaitExpired => "wait_expired",
             EndReason::Released => "released",
             EndReason::CapacityWithdrawn => "capacity_withdrawn",
             EndReason::Operator => "operator",
@@ -143,7 +146,7 @@ pub struct Hold {
     pub created_by: Option<Actor>,
     /// When it became terminal.
     pub deactivated_at: Option<Instant>,
-    /// When it lapses by itself: an unconfirmed hold, or a lock with a time to live.
+    /// When it lapses by itself: an unconfirmed hold, a lock with a time to live, a wait for a lock.
     pub expires_at: Option<Instant>,
     /// The number of its last event in its lane's journal; 0 before the first.
     pub last_seq: i64,
@@ -210,16 +213,6 @@ pub struct Reservation {
     pub ending_soon_seconds: u32,
     /// The end that was announced last.
     pub warned_end: Option<Instant>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock {
-    pub requester: Requester,
-    pub resource: ResourceName,
-    pub resource_type: ResourceType,
-    pub release_token: Uuid,
-    /// Strictly rising per resource, for ever.
-    pub fencing_token: i64,
 }
 
 /// The numbers of the units that a reservation holds: sorted, disjoint, half-open ranges.
@@ -296,6 +289,13 @@ impl Hold {
         }
     }
 
+    pub fn lock_mut(&mut self) -> Option<&mut Lock> {
+        match &mut self.claim {
+            Claim::Lock(lock) => Some(lock),
+            Claim::Reservation(_) => None,
+        }
+    }
+
     /// The lock that it claims, `None` for a reservation.
     pub fn lock_name(&self) -> Option<LockName> {
         self.lock().map(|lock| LockName { tenant: self.tenant.clone(), resource: lock.resource.clone() })
@@ -307,6 +307,13 @@ impl Hold {
             Claim::Reservation(reservation) => reservation.pool.as_str(),
             Claim::Lock(lock) => lock.resource_type.as_str(),
         }
+    }
+
+    /// When a place is opened again that stays closed after a lock on it ran out.
+    pub fn opens_at(&self) -> Option<Instant> {
+        let delay_seconds = self.lock().map(|lock| lock.delay_seconds).filter(|seconds| *seconds > 0)?;
+        let ran_out = self.deactivated_at.filter(|_| self.end_reason == Some(EndReason::TtlExpired))?;
+        Some(later(ran_out, delay_seconds))
     }
 
     /// When the clock changes it next, if it ever does.
@@ -325,6 +332,7 @@ impl Hold {
             (Status::Pending, Claim::Reservation(reservation)) => Some(reservation.start_time),
             (Status::Active | Status::Paused, Claim::Reservation(reservation)) => Some(reservation.end_time),
             (Status::Active, Claim::Lock(_)) => self.expires_at,
+            (Status::Expired, Claim::Lock(_)) => self.opens_at(),
             _ => None,
         }
     }

@@ -35,8 +35,10 @@ impl Lane {
         Lane::hash(&[b"pool", pool.as_str().as_bytes()])
     }
 
-    pub fn of_lock(tenant: &Tenant, resource: &ResourceName) -> Lane {
-        Lane::hash(&[b"lock", tenant.as_str().as_bytes(), resource.as_str().as_bytes()])
+    /// All locks of a tenant: any of them may come to hang together, as trees, as what is taken with what, or in one
+    /// transaction.
+    pub fn of_locks(tenant: &Tenant) -> Lane {
+        Lane::hash(&[b"locks", tenant.as_str().as_bytes()])
     }
 
     /// FNV-1a with a final mix. It need not withstand an adversary, who could find names of one lane anyway; it is
@@ -252,9 +254,10 @@ name!(
     |text| token(text, 64, |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 );
 name!(
-    /// The name of a lock: 1 to 255 characters, none of them a control character.
+    /// The name of a lock: 1 to 255 characters, none of them a control character or `>`, which stands between the
+    /// names of a path.
     ResourceName,
-    |text| printable(text, 255)
+    |text| printable(text, 255) && !text.contains('>')
 );
 name!(
     /// Who asks for a lock: 1 to 255 characters, none of them a control character.
@@ -277,6 +280,13 @@ name!(
     IdempotencyKey,
     |text| token(text, 255, |c| c.is_ascii_alphanumeric() || "_-:=+/".contains(c))
 );
+
+impl ResourceType {
+    /// The label of a lock for which none was given.
+    pub fn user_defined() -> ResourceType {
+        ResourceType("UserDefined".into())
+    }
+}
 
 fn token(text: &str, length_max: usize, accepts: fn(char) -> bool) -> bool {
     !text.is_empty() && text.len() <= length_max && text.chars().all(accepts)

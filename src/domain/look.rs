@@ -1,8 +1,9 @@
 //! What is asked before something is reserved, and what is answered. A look changes nothing. It is decided like a
 //! command, upon the same use of the pool, so that it never disagrees with the command that it asks about.
 
-use super::command::{InstanceKind, PriceLimit, Reserve};
-use super::id::{HoldId, Lane, LaneSet, PoolName};
+use super::command::{Check, InstanceKind, PriceLimit, Reserve};
+use super::hold::Hold;
+use super::id::{HoldId, Lane, LaneSet, PoolName, ResourceName};
 use super::resource::Offer;
 use super::window::{Instant, Interval};
 
@@ -13,6 +14,8 @@ pub enum Look {
     /// How far could this reservation be extended?
     Extension(HoldId),
     Quote(Quote),
+    /// Who holds these locks?
+    Locks(Check),
 }
 
 /// The pool that is looked at.
@@ -78,6 +81,23 @@ pub enum Looked {
         latest_end: Instant,
     },
     Quoted(Vec<Quoted>),
+    /// One for each lock asked about, in their order; `is_many`: an array was asked for.
+    Locks {
+        locks: Vec<Checked>,
+        is_many: bool,
+    },
+}
+
+/// Whether a lock can be had by somebody who has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    pub resource: ResourceName,
+    /// Nobody else could have it in exclusive mode now.
+    pub is_reserved: bool,
+    /// The claims that hold it, in the order in which they were granted.
+    pub holders: Vec<Hold>,
+    /// How many wait for it.
+    pub waiting: usize,
 }
 
 /// What a window costs by one offer, in cents.
@@ -99,6 +119,7 @@ impl Look {
             }
             Look::Find(find) => find.targets.iter().map(Target::lane).collect(),
             Look::Extension(id) => LaneSet::from_iter([id.lane()]),
+            Look::Locks(_) => LaneSet::default(), // those of their names
         }
     }
 
@@ -107,7 +128,7 @@ impl Look {
         let target = match self {
             Look::Availability(Availability { target, .. }) | Look::Quote(Quote { target, .. }) => target,
             Look::Find(find) => find.targets.first_mut()?,
-            Look::Extension(_) => return None,
+            Look::Extension(_) | Look::Locks(_) => return None,
         };
         Some((target.wanted_kind.as_ref()?, &mut target.pool))
     }

@@ -3,19 +3,23 @@
 
 pub mod booked;
 pub mod command;
+pub mod contention;
 pub mod counter;
 pub mod decide;
 mod ending_soon;
 pub mod event;
 pub mod hold;
 pub mod id;
+pub mod lock;
 pub mod look;
 pub mod outcome;
+mod outcome_lock;
 pub mod past;
 mod pause;
 pub mod pool_state;
 pub mod price;
 pub mod quota;
+pub mod registry;
 pub mod resource;
 pub mod schedule;
 pub mod state;

@@ -6,7 +6,12 @@ use super::booked::{Booked, Stretch, Withdrawn};
 use super::command::UnitId;
 use super::counter::Instead;
 use super::hold::{Hold, Status};
+use super::id::ResourceName;
 use super::look::Looked;
+pub use super::outcome_lock::{
+    LockAnswer, LockStatus, Place, Registered, ReleaseStatus, RenewAnswer, RenewStatus, TransactItem, TransactStatus,
+    Transacted, UnlockAnswer,
+};
 use super::quota::{Quota, TenantConfig};
 use super::resource::Pool;
 use super::window::Instant;
@@ -20,6 +25,8 @@ pub enum Answer {
     Lock(LockAnswer),
     Unlock(UnlockAnswer),
     Renew(RenewAnswer),
+    Registered(Box<Registered>),
+    Transacted(Box<Transacted>),
     /// One for each command of the message, in its order.
     Several(Vec<Outcome>),
     Pool(Box<Pool>),
@@ -48,87 +55,12 @@ pub struct Lowered {
     pub withdrawn: Vec<Withdrawn>,
 }
 
-/// How an operator's `lock_release` came out: `claim` is what was ended, `None` where nobody held the lock.
+/// How an operator's `lock_release` came out: `claims` are what was ended, none where nobody held the lock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LockReleased {
     pub tenant: super::id::Tenant,
     pub resource: super::id::ResourceName,
-    pub claim: Option<Hold>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockStatus {
-    Acquired,
-    AlreadyHad,
-    AlreadyHeld,
-}
-
-impl LockStatus {
-    pub fn name(self) -> &'static str {
-        match self {
-            LockStatus::Acquired => "ACQUIRED",
-            LockStatus::AlreadyHad => "ALREADY_HAD",
-            LockStatus::AlreadyHeld => "ALREADY_HELD",
-        }
-    }
-}
-
-/// How a `lock` came out. `claim` is the caller's own hold (`ACQUIRED`, `ALREADY_HAD`), never another's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LockAnswer {
-    pub requester: super::id::Requester,
-    pub resource: super::id::ResourceName,
-    pub status: LockStatus,
-    pub claim: Option<Hold>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReleaseStatus {
-    Relinquished,
-    NotReserved,
-    DoesntOwnReservation,
-}
-
-impl ReleaseStatus {
-    pub fn name(self) -> &'static str {
-        match self {
-            ReleaseStatus::Relinquished => "RELINQUISHED",
-            ReleaseStatus::NotReserved => "NOT_RESERVED",
-            ReleaseStatus::DoesntOwnReservation => "DOESNT_OWN_RESERVATION",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct UnlockAnswer {
-    pub requester: super::id::Requester,
-    pub resource: super::id::ResourceName,
-    pub status: ReleaseStatus,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RenewStatus {
-    Renewed,
-    NotReserved,
-    DoesntOwnReservation,
-}
-
-impl RenewStatus {
-    pub fn name(self) -> &'static str {
-        match self {
-            RenewStatus::Renewed => "RENEWED",
-            RenewStatus::NotReserved => "NOT_RESERVED",
-            RenewStatus::DoesntOwnReservation => "DOESNT_OWN_RESERVATION",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct RenewAnswer {
-    pub resource: super::id::ResourceName,
-    pub status: RenewStatus,
-    /// The hold as renewed; `None` where it was not.
-    pub claim: Option<Hold>,
+    pub claims: Vec<Hold>,
 }
 
 /// What is wrong with a field.
@@ -238,6 +170,10 @@ pub enum Refusal {
     PriceAboveMax {
         unit_price_cents: i64,
     },
+    /// What is registered can't be changed as asked for, because of who holds what: told as `invalid_state`.
+    StillHeld {
+        resources: Vec<ResourceName>,
+    },
     Overloaded {
         retry_after_ms: u64,
     },
@@ -285,6 +221,7 @@ impl Refusal {
             Refusal::InsufficientCapacity { .. } => (409, "insufficient_capacity"),
             Refusal::StillBooked { .. } => (409, "insufficient_capacity"),
             Refusal::PriceAboveMax { .. } => (409, "price_above_max"),
+            Refusal::StillHeld { .. } => (409, "invalid_state"),
             Refusal::Overloaded { .. } => (429, "overloaded"),
             Refusal::Unavailable => (503, "unavailable"),
             Refusal::UnknownOutcome => (504, "unknown_outcome"),
@@ -351,6 +288,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::StillBooked { .. } => f.write_str("More is booked than there would be."),
             Refusal::PriceAboveMax { .. } => f.write_str("The price is above the maximum that was given."),
+            Refusal::StillHeld { .. } => f.write_str("Locks that are held now would stand in each other's way."),
             Refusal::Overloaded { .. } => f.write_str("The worker has all that it can take; try again shortly."),
             Refusal::Unavailable => f.write_str("The database can't be reached; nothing was changed."),
             Refusal::UnknownOutcome => {

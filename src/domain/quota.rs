@@ -70,7 +70,7 @@ pub struct TenantConfig {
     /// 1, 2, 3 …: one more with each change.
     pub version: u32,
     pub limits: Limits,
-    /// Sorted, each once. Kept and shown; nothing is decided by them yet.
+    /// Sorted, each once. Names of locks that begin so have to be registered.
     pub registered_prefixes: Vec<ResourceName>,
 }
 
@@ -320,12 +320,19 @@ impl Tenants {
         }
     }
 
-    /// May one more claim on a lock be added?
-    pub fn check_lock(&self, tenant: &Tenant, now: Instant) -> Result<(), Refusal> {
+    /// May so many more claims on locks be added?
+    pub fn check_locks(&self, tenant: &Tenant, now: Instant, count: u64) -> Result<(), Refusal> {
         match self.limited(tenant) {
-            Some((Limits { locks: Some(limit), .. }, used)) => check(Quota::Locks, *limit, used.locks(now), 1),
+            Some((Limits { locks: Some(limit), .. }, used)) => check(Quota::Locks, *limit, used.locks(now), count),
             _ => Ok(()),
         }
+    }
+
+    /// Has a name to be registered before it can be locked?
+    pub fn is_registered_prefix(&self, tenant: &Tenant, name: &ResourceName) -> bool {
+        let config = self.known.get(tenant).and_then(|known| known.config.as_ref());
+        let begins = |prefix: &ResourceName| name.as_str().starts_with(prefix.as_str());
+        config.is_some_and(|config| config.registered_prefixes.iter().any(begins))
     }
 
     fn limited(&self, tenant: &Tenant) -> Option<(&Limits, &TenantUse)> {

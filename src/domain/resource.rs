@@ -132,6 +132,6 @@ pub struct LockName {
 
 impl LockName {
     pub fn lane(&self) -> Lane {
-        Lane::of_lock(&self.tenant, &self.resource)
+        Lane::of_locks(&self.tenant)
     }
 }

@@ -12,9 +12,11 @@ use super::command::{Request, Trace};
 use super::event::{Credits, Event, EventType};
 use super::hold::{Hold, usage_change};
 use super::id::{Actor, HoldId, Lane, PoolName, Tenant};
+use super::lock::Resource;
 pub use super::pool_state::PoolState;
 use super::pool_state::Undo;
 use super::quota::{TenantConfig, TenantState, TenantUndo, Tenants};
+use super::registry::Registry;
 use super::resource::{LockName, Pool};
 use super::window::Instant;
 
@@ -37,6 +39,7 @@ pub struct Head {
 pub struct LaneState {
     pub head: Head,
     pub pools: BTreeMap<PoolName, PoolState>,
+    pub registry: Registry,
 }
 
 /// Who or what changes a hold; the clock is nobody.
@@ -65,6 +68,8 @@ pub struct Changes {
     /// Every version of every changed hold, in the order in which they were decided.
     pub events: Vec<Event>,
     pub pools: Vec<Pool>,
+    /// The registered resources that are new or have changed.
+    pub resources: Vec<Resource>,
     pub heads: BTreeMap<Lane, Head>,
     /// Configurations of tenants that are new or have changed.
     pub tenants: Vec<TenantConfig>,
@@ -84,8 +89,10 @@ struct Known {
 pub struct State {
     lanes: BTreeMap<Lane, LaneState>,
     holds: BTreeMap<HoldId, Known>,
-    lock_holders: BTreeMap<LockName, HoldId>,
+    /// The claims on each lock that hold it, wait for it, or keep it closed.
+    claims: BTreeMap<LockName, BTreeSet<HoldId>>,
     changed_pools: BTreeSet<PoolName>,
+    changed_resources: BTreeSet<LockName>,
     /// How many reservations a pool has that would no longer fit: more than are loaded.
     booked: BTreeMap<PoolName, u64>,
     events: Vec<Event>,
@@ -100,8 +107,9 @@ impl State {
         State {
             lanes,
             holds: BTreeMap::new(),
-            lock_holders: BTreeMap::new(),
+            claims: BTreeMap::new(),
             changed_pools: BTreeSet::new(),
+            changed_resources: BTreeSet::new(),
             booked: BTreeMap::new(),
             events: Vec::new(),
             tenants: Tenants::default(),
@@ -112,8 +120,8 @@ impl State {
 
     /// Adds a hold that was read from the database.
     pub fn load(&mut self, hold: Hold) {
-        if let (Some(name), false) = (hold.lock_name(), hold.status.is_terminal()) {
-            self.lock_holders.insert(name, hold.id);
+        if let Some(name) = hold.lock_name().filter(|_| concerns_others(&hold)) {
+            self.claims.entry(name).or_default().insert(hold.id);
         }
         self.holds.insert(hold.id, Known { hold, is_stored: true, is_changed: false });
     }
@@ -132,9 +140,26 @@ impl State {
         self.holds.get(&id).map(|known| &known.hold)
     }
 
-    /// The live hold on a lock.
-    pub fn lock_holder(&self, name: &LockName) -> Option<&Hold> {
-        self.lock_holders.get(name).and_then(|id| self.hold(*id))
+    /// Who holds a lock, waits for it, or keeps it closed, by id.
+    pub fn claims<'a>(&'a self, name: &LockName) -> impl Iterator<Item = &'a Hold> + use<'a> {
+        self.claims.get(name).into_iter().flatten().filter_map(|id| self.hold(*id))
+    }
+
+    /// The names that claims on these can come to depend on, with them.
+    pub fn related<'a>(&self, names: impl IntoIterator<Item = &'a LockName>) -> BTreeSet<LockName> {
+        let mut related = BTreeSet::new();
+        for name in names {
+            match self.registry(name.lane()) {
+                Some(registry) if !related.contains(name) => related.extend(registry.related([name])),
+                _ => drop(related.insert(name.clone())),
+            }
+        }
+        related
+    }
+
+    /// What is registered in a lane.
+    pub fn registry(&self, lane: Lane) -> Option<&Registry> {
+        self.lanes.get(&lane).map(|lane| &lane.registry)
     }
 
     pub fn pool(&self, name: &PoolName) -> Option<&PoolState> {
@@ -249,14 +274,31 @@ impl State {
     fn remember(&mut self, hold: Hold) {
         self.note_for_trial(&hold);
         if let Some(name) = hold.lock_name() {
-            if !hold.status.is_terminal() {
-                self.lock_holders.insert(name, hold.id);
-            } else if self.lock_holders.get(&name) == Some(&hold.id) {
-                self.lock_holders.remove(&name);
-            }
+            let claims = self.claims.entry(name).or_default();
+            match concerns_others(&hold) {
+                true => claims.insert(hold.id),
+                false => claims.remove(&hold.id),
+            };
         }
         let is_stored = self.holds.get(&hold.id).is_some_and(|known| known.is_stored);
         self.holds.insert(hold.id, Known { hold, is_stored, is_changed: true });
+    }
+
+    /// Opens a place that was closed after a lock on it ran out: that is no event.
+    pub fn open_place(&mut self, mut hold: Hold) {
+        if let Some(lock) = hold.lock_mut() {
+            lock.delay_seconds = 0;
+        }
+        self.remember(hold);
+    }
+
+    /// Sets what is registered of a resource; the claims on it stay as they are.
+    pub fn put_resource(&mut self, resource: Resource) {
+        let name = resource.lock_name();
+        let Some(lane) = self.lanes.get_mut(&name.lane()) else { return };
+        let before = lane.registry.put(resource);
+        self.changed_resources.insert(name.clone());
+        self.rollback.0.push(Step::Resource(name, before));
     }
 
     /// Sets a pool's configuration; its use stays as it is.
@@ -292,6 +334,8 @@ impl State {
         let is_changed = |state: &&PoolState| self.changed_pools.contains(&state.pool.name);
         let pools = self.lanes.values().flat_map(|lane| lane.pools.values());
         changes.pools = pools.filter(is_changed).map(|state| state.pool.clone()).collect();
+        let resource = |name: &LockName| self.lanes.get(&name.lane())?.registry.get(name).cloned();
+        changes.resources = self.changed_resources.iter().filter_map(resource).collect();
         changes.heads = self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect();
         let (configs, changed, tenants) = self.tenants.finish();
         changes.tenants = configs;
@@ -318,6 +362,8 @@ enum Step {
     Usage(PoolName, Undo),
     /// The pool's configuration before; `None`: there was none.
     Pool(PoolName, Option<Pool>),
+    /// What was registered before; `None`: nothing.
+    Resource(LockName, Option<Resource>),
     Tenant(TenantUndo),
 }
 
@@ -334,6 +380,7 @@ impl Rollback {
                     }
                 }
                 Step::Pool(name, before) => restore(lanes, name, before),
+                Step::Resource(name, before) => restore_resource(lanes, &name, before),
                 Step::Tenant(undo) => undo.apply(tenants),
             }
         }
@@ -348,4 +395,17 @@ fn restore(lanes: &mut BTreeMap<Lane, LaneState>, name: PoolName, before: Option
             lane.pools.remove(&name);
         }
     }
+}
+
+fn restore_resource(lanes: &mut BTreeMap<Lane, LaneState>, name: &LockName, before: Option<Resource>) {
+    let Some(lane) = lanes.get_mut(&name.lane()) else { return };
+    drop(match before {
+        Some(resource) => lane.registry.put(resource),
+        None => lane.registry.remove(name),
+    });
+}
+
+/// Does a claim on a lock matter to others: does it hold the lock, wait for it, or keep it closed?
+fn concerns_others(hold: &Hold) -> bool {
+    !hold.status.is_terminal() || hold.opens_at().is_some()
 }

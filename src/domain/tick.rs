@@ -6,11 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use super::contention;
 use super::ending_soon;
 use super::event::{Credits, EventType};
-use super::hold::{Claim, EndReason, Hold, Status, Units};
+use super::hold::{Claim, EndReason, Hold, Kind, Status, Units};
 use super::id::HoldId;
 use super::pause;
+use super::resource::LockName;
 use super::state::{Cause, State};
 use super::window::Instant;
 
@@ -25,6 +27,9 @@ struct Transition {
 
 /// The one place that says what time does to a hold; [`Hold::due_at`] says when.
 fn next_transition(hold: &Hold) -> Option<Transition> {
+    if hold.status.is_terminal() {
+        return None; // what opens a place again is no change of it
+    }
     let due_at = hold.due_at()?;
     if hold.moves_at() != Some(due_at) {
         let warned = ending_soon::warned(hold.clone());
@@ -40,6 +45,7 @@ fn next_transition(hold: &Hold) -> Option<Transition> {
         (Status::Pending, Claim::Reservation(_)) => (EventType::Active, activated(hold.clone())),
         (Status::Held, _) => (EventType::Expired, over(Status::Expired, EndReason::HoldExpired)),
         (_, Claim::Reservation(_)) => (EventType::Ended, over(Status::Ended, EndReason::EndTime)),
+        (Status::Waitlisted, _) => (EventType::Expired, over(Status::Expired, EndReason::WaitExpired)),
         (_, Claim::Lock(_)) => (EventType::Expired, over(Status::Expired, EndReason::TtlExpired)),
     };
     let pause_cents = hold.reservation_mut().and_then(|reservation| pause::settle(reservation, due_at));
@@ -88,14 +94,42 @@ pub fn coming(hold: &Hold, now: Instant) -> impl Iterator<Item = (EventType, Ins
 
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
-    let Some(now) = state.now(id.lane()) else { return };
-    while let Some(next) = due_transition(state, id, now) {
-        carry_out(state, next);
-    }
+    while carry_out_next(state, id) {}
 }
 
-fn carry_out(state: &mut State, next: Transition) {
-    state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
+/// Carries out what is due next for a hold, and what follows of it for others. `false`: nothing is.
+fn carry_out_next(state: &mut State, id: HoldId) -> bool {
+    let Some(now) = state.now(id.lane()) else { return false };
+    let Some(hold) = state.hold(id).filter(|hold| hold.due_at().is_some_and(|due_at| due_at <= now)) else {
+        return false;
+    };
+    match next_transition(hold) {
+        Some(next) => {
+            let hold = state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
+            if hold.kind() == Kind::Lock && hold.status.is_terminal() {
+                contention::freed(state, &hold, next.due_at, &Cause::clock());
+            }
+        }
+        None => {
+            let closed = hold.clone();
+            let name = closed.lock_name();
+            state.open_place(closed);
+            name.iter().for_each(|name| contention::grant_waiting(state, &state.related([name])));
+        }
+    }
+    true
+}
+
+/// Carries out what is due for the claims on a lock and for all that they can depend on.
+pub(super) fn tick_related(state: &mut State, name: &LockName) {
+    let Some(now) = state.now(name.lane()) else { return };
+    let related = state.related([name]);
+    let claims = related.iter().flat_map(|name| state.claims(name));
+    let due: Vec<HoldId> =
+        claims.filter(|claim| claim.due_at().is_some_and(|due_at| due_at <= now)).map(|claim| claim.id).collect();
+    if !due.is_empty() {
+        tick_due(state, &due, now);
+    }
 }
 
 /// Announces at once the end that a command has just set, where the instant for that has passed already: what is
@@ -114,9 +148,7 @@ pub fn tick_due(state: &mut State, due: &[HoldId], horizon: Instant) {
     while let Some((due_at, _, id)) = queue.pop_first()
         && due_at <= horizon
     {
-        let Some(now) = state.now(id.lane()) else { continue };
-        if let Some(next) = due_transition(state, id, now) {
-            carry_out(state, next);
+        if carry_out_next(state, id) {
             queue.extend(mark(state, id));
         }
     }
@@ -128,9 +160,4 @@ type Mark = (Instant, bool, HoldId);
 fn mark(state: &State, id: HoldId) -> Option<Mark> {
     let hold = state.hold(id)?;
     Some((hold.due_at()?, hold.status == Status::Pending, id))
-}
-
-fn due_transition(state: &State, id: HoldId, now: Instant) -> Option<Transition> {
-    let hold = state.hold(id)?;
-    hold.due_at().filter(|due_at| *due_at <= now).and_then(|_| next_transition(hold))
 }

@@ -5,11 +5,13 @@
 //! | 1 | begin |
 //! | 2 | lock the lanes, in ascending order, in a statement that reads nothing else; insert the batch's id; read the clock |
 //! | 3 | load receipts |
-//! | 4 | load holds: by id, live locks by name, and what is due |
+//! | where it has changed | load what is registered in the lanes |
+//! | 4 | load holds: by id, the claims on locks by name, and what is due |
+//! | where locks are due | load what hangs together with them |
 //! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
 //! | then, for a pool that can't be put as it is | what is booked where it does not fit |
 //! | then | where tenants with limits are concerned: lock their rows; read what they have where the cache is out of date |
-//! | then | write: tenants, changed holds, new holds, journal, pools, lanes, receipts: a statement a table |
+//! | then | write: tenants, changed holds, new holds, journal, pools, resources, lanes, receipts: a statement a table |
 //! | last | commit |
 //!
 //! No round trip is made where there is nothing to ask or to write.
@@ -24,7 +26,7 @@ use super::error::StoreError;
 use super::lane::CachedLane;
 use super::start::Database;
 use super::tenant::{self, LockedTenant, Marked};
-use super::{catch_up, commit, load, sql};
+use super::{catch_up, commit, load, registry, sql};
 use crate::domain::command::PoolPut;
 use crate::domain::hold::Hold;
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId, Tenant};
@@ -234,13 +236,19 @@ async fn begin_and_load(
     connection: &mut PgConnection,
     batch: BatchId,
     wants: &Wants,
-    cached: BTreeMap<Lane, CachedLane>,
+    mut cached: BTreeMap<Lane, CachedLane>,
 ) -> Result<Loaded, StoreError> {
     connection.execute(BEGIN).await.map_err(StoreError::of("begin a batch"))?;
     let locked = load::lock_lanes(connection, batch, wants.lanes).await?;
     let receipts = load::receipts(connection, &wants.receipts).await?;
-    let (holds, due) = load::holds(connection, wants, &locked).await?;
+    let registries = registry::of_lanes(connection, &locked, &mut cached).await?;
+    let (holds, due) = load::holds(connection, wants, &locked, &registries).await?;
     let mut lanes = catch_up::catch_up(connection, &locked, cached).await?;
+    for (lane, registry) in registries {
+        if let Some(cached) = lanes.get_mut(&lane) {
+            cached.state.registry = registry;
+        }
+    }
     let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
     let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
     Ok(Loaded { lanes, holds, receipts, due, tenants_batch, booked })

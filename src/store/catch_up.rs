@@ -19,6 +19,7 @@ use super::load::LockedLane;
 use super::row::{self, get, maybe_parsed};
 use super::{pool, sql};
 use crate::domain::id::{HoldId, Lane, PoolName, ZoneName};
+use crate::domain::registry::Registry;
 use crate::domain::resource::Pool;
 use crate::domain::state::{Head, LaneState, PoolState};
 use crate::domain::window::{Delta, Instant};
@@ -78,7 +79,8 @@ fn is_current(row: &LockedLane, cached: &CachedLane) -> bool {
 fn empty(row: &LockedLane) -> CachedLane {
     let head = Head { seq: row.seq, fence: row.fence, now: row.now };
     // No version of a row is below 0, so the pools are read.
-    CachedLane { last_batch: None, pools_version: -1, state: LaneState { head, pools: BTreeMap::new() } }
+    let state = LaneState { head, pools: BTreeMap::new(), registry: Registry::default() };
+    CachedLane { last_batch: None, pools_version: -1, registry_version: row.registry_version, state }
 }
 
 async fn read_changes(
@@ -184,5 +186,6 @@ fn set_head(lanes: &mut BTreeMap<Lane, CachedLane>, row: &LockedLane) {
     let Some(cached) = lanes.get_mut(&row.lane) else { return };
     cached.last_batch = row.last_batch;
     cached.pools_version = row.pools_version;
+    cached.registry_version = row.registry_version;
     cached.state.head = Head { seq: row.seq, fence: row.fence, now: row.now };
 }

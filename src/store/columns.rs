@@ -8,9 +8,11 @@ use sqlx::query::Query;
 use sqlx::{Postgres, SqlStr};
 
 use super::batch::Receipt;
+use super::row::joined;
 use crate::domain::event::Event;
-use crate::domain::hold::{EndReason, Hold, Lock, Opaque, Reservation};
-use crate::domain::id::{Actor, Label, Lane, ZoneName};
+use crate::domain::hold::{EndReason, Hold, Opaque, Reservation};
+use crate::domain::id::{Actor, Label, Lane, ResourceName, ZoneName};
+use crate::domain::lock::{Lock, Mode};
 use crate::domain::window::Instant;
 
 pub type Bound<'q> = Query<'q, Postgres, PgArguments>;
@@ -36,7 +38,8 @@ pub fn bind_holds<'q>(statement: SqlStr, holds: &[Hold]) -> Result<Bound<'q>, sq
         .bind(column(holds, Hold::due_at))
         .bind(column(holds, Hold::occupied_until));
     let bound = bind_course(bind_locks(bind_reservations(bound, holds)?, holds), holds)?;
-    Ok(bound.bind(of_reservations(holds, |reservation| reservation.zone.as_ref().map(ZoneName::as_str))))
+    let bound = bound.bind(of_reservations(holds, |reservation| reservation.zone.as_ref().map(ZoneName::as_str)));
+    bind_places(bound, holds)
 }
 
 fn bind_reservations<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
@@ -68,6 +71,20 @@ fn bind_locks<'q>(bound: Bound<'q>, holds: &[Hold]) -> Bound<'q> {
         .bind(of_locks(holds, |lock| lock.release_token))
         .bind(of_locks(holds, |lock| lock.fencing_token))
         .bind(column(holds, |hold| hold.last_seq))
+}
+
+/// How a lock is held; null where nothing is said.
+fn bind_places<'q>(bound: Bound<'q>, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
+    let names = |names: &[ResourceName]| (!names.is_empty()).then(|| joined(names));
+    let is = |flag: bool| flag.then_some(true);
+    Ok(bound
+        .bind(column(holds, |hold| hold.lock().and_then(|lock| is(lock.mode == Mode::Shared))))
+        .bind(integers(holds, |hold| hold.lock()?.slot)?)
+        .bind(integers(holds, |hold| hold.lock()?.ttl_seconds)?)
+        .bind(column(holds, |hold| hold.lock().and_then(|lock| is(lock.is_blocker))))
+        .bind(column(holds, |hold| hold.lock().and_then(|lock| names(&lock.blockers))))
+        .bind(column(holds, |hold| hold.lock().and_then(|lock| names(&lock.path))))
+        .bind(integers(holds, |hold| Some(hold.lock()?.delay_seconds).filter(|seconds| *seconds > 0))?))
 }
 
 /// What a reservation's course through pauses and announcements needs.

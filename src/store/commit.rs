@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::batch::{BatchId, CommitError, Receipt, Writes};
 use super::columns::{bind_holds, bind_journal, bind_receipts, lane_numbers};
 use super::error::StoreError;
-use super::{pool, sql};
+use super::{pool, registry, sql};
 use crate::domain::hold::Hold;
 use crate::domain::id::Lane;
 use crate::domain::resource::Pool;
@@ -30,6 +30,7 @@ pub async fn write(connection: &mut PgConnection, batch: BatchId, writes: &Write
     insert_holds(connection, &changes.inserted).await.map_err(StoreError::of("insert holds"))?;
     insert_journal(connection, changes, payloads).await.map_err(StoreError::of("append to the journal"))?;
     pool::put(connection, &changes.pools).await.map_err(StoreError::of("put pools"))?;
+    registry::put(connection, &changes.resources).await.map_err(StoreError::of("put resources"))?;
     update_lanes(connection, batch, changes).await.map_err(StoreError::of("move lanes on"))?;
     insert_receipts(connection, receipts).await.map_err(StoreError::of("store receipts"))
 }
@@ -66,6 +67,7 @@ async fn insert_journal(
 async fn update_lanes(connection: &mut PgConnection, batch: BatchId, changes: &Changes) -> Result<(), sqlx::Error> {
     let heads: Vec<(Lane, Head)> = changes.heads.iter().map(|(lane, head)| (*lane, *head)).collect();
     let changed: BTreeSet<Lane> = changes.pools.iter().map(Pool::lane).collect();
+    let registered: BTreeSet<Lane> = changes.resources.iter().map(|resource| resource.lock_name().lane()).collect();
     sqlx::query(sql::UPDATE_LANES.clone())
         .bind(lane_numbers(heads.iter().map(|(lane, _)| *lane)))
         .bind(heads.iter().map(|(_, head)| head.seq).collect::<Vec<i64>>())
@@ -73,6 +75,7 @@ async fn update_lanes(connection: &mut PgConnection, batch: BatchId, changes: &C
         .bind(heads.iter().map(|(_, head)| head.now).collect::<Vec<Instant>>())
         .bind(batch.0)
         .bind(heads.iter().map(|(lane, _)| changed.contains(lane)).collect::<Vec<bool>>())
+        .bind(heads.iter().map(|(lane, _)| registered.contains(lane)).collect::<Vec<bool>>())
         .execute(connection)
         .await
         .map(drop)

@@ -11,5 +11,7 @@ pub struct CachedLane {
     pub last_batch: Option<Uuid>,
     /// Moves with every change of a pool's configuration in the lane.
     pub pools_version: i64,
+    /// Moves with every change of a registered resource in the lane.
+    pub registry_version: i64,
     pub state: LaneState,
 }

@@ -12,7 +12,9 @@ use super::error::StoreError;
 use super::row::{self, get};
 use super::sql;
 use crate::domain::hold::{Hold, Status};
-use crate::domain::id::{Lane, LaneSet, ReceiptId};
+use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId};
+use crate::domain::registry::Registry;
+use crate::domain::resource::LockName;
 use crate::domain::window::Instant;
 
 /// A lane's row under lock, and the time of the batch in it.
@@ -24,6 +26,7 @@ pub struct LockedLane {
     pub last_batch: Option<Uuid>,
     pub pools_version: i64,
     pub tenants_batch: Option<Uuid>,
+    pub registry_version: i64,
     pub now: Instant,
 }
 
@@ -55,6 +58,7 @@ fn locked_lane(row: &PgRow) -> Result<LockedLane, sqlx::Error> {
         last_batch: get(row, "last_batch")?,
         pools_version: get(row, "pools_version")?,
         tenants_batch: get(row, "tenants_batch")?,
+        registry_version: get(row, "registry_version")?,
         now: get(row, "now")?,
     })
 }
@@ -75,35 +79,70 @@ pub async fn receipts(
     rows.iter().map(receipt).collect::<Result<_, _>>().map_err(StoreError::of("read the row of a receipt"))
 }
 
-/// The holds that the batch names or that are due, each once, and the pages of what is due.
+/// The holds that the batch names or that are due, each once, with all claims that locks among them can come to depend
+/// on, and the pages of what is due.
 pub async fn holds(
     connection: &mut PgConnection,
     wants: &Wants,
     locked: &[LockedLane],
+    registries: &BTreeMap<Lane, Registry>,
 ) -> Result<(Vec<Hold>, Vec<DuePage>), StoreError> {
-    if wants.holds.is_empty() && wants.locks.is_empty() && wants.due.is_empty() {
+    let names = related(registries, wants.locks.iter());
+    if wants.holds.is_empty() && names.is_empty() && wants.due.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let rows = fetch_holds(connection, wants, locked).await.map_err(StoreError::of("load holds"))?;
-    let mut found = BTreeMap::new();
-    let mut due = BTreeSet::new();
-    for row in &rows {
-        let is_due = get(row, "is_due").map_err(StoreError::of("read the row of a hold"))?;
-        let hold = row::hold(row).map_err(StoreError::of("read the row of a hold"))?;
-        if let (true, Some(due_at)) = (is_due, hold.due_at()) {
-            due.insert(DueMark { due_at, is_start: hold.status == Status::Pending, id: hold.id });
-        }
-        found.insert(hold.id, hold);
+    let mut found = Found::default();
+    let rows = fetch_holds(connection, wants, &names, locked).await.map_err(StoreError::of("load holds"))?;
+    found.add(&rows)?;
+    let of_due = found.due.iter().filter_map(|mark| found.holds.get(&mark.id)?.lock_name());
+    let of_due: BTreeSet<LockName> = of_due.collect();
+    let more: BTreeSet<LockName> =
+        related(registries, of_due.iter()).into_iter().filter(|name| !names.contains(name)).collect();
+    if !more.is_empty() {
+        let rows = fetch_holds(connection, &Wants::default(), &more, locked).await;
+        found.add(&rows.map_err(StoreError::of("load the claims on locks"))?)?;
     }
     let now = |lane| locked.iter().find(|locked| locked.lane == lane).map(|locked| locked.now);
-    let page = |want: &DueWant| Some(due_page(want, &due, now(want.lane)?));
+    let page = |want: &DueWant| Some(due_page(want, &found.due, now(want.lane)?));
     let pages = wants.due.iter().filter_map(page).collect();
-    Ok((found.into_values().collect(), pages))
+    Ok((found.holds.into_values().collect(), pages))
+}
+
+fn related<'a>(registries: &BTreeMap<Lane, Registry>, names: impl Iterator<Item = &'a LockName>) -> BTreeSet<LockName> {
+    let mut related = BTreeSet::new();
+    for name in names {
+        match registries.get(&name.lane()).filter(|registry| !registry.is_empty()) {
+            Some(registry) if !related.contains(name) => related.extend(registry.related([name])),
+            _ => drop(related.insert(name.clone())),
+        }
+    }
+    related
+}
+
+#[derive(Default)]
+struct Found {
+    holds: BTreeMap<HoldId, Hold>,
+    due: BTreeSet<DueMark>,
+}
+
+impl Found {
+    fn add(&mut self, rows: &[PgRow]) -> Result<(), StoreError> {
+        for row in rows {
+            let is_due = get(row, "is_due").map_err(StoreError::of("read the row of a hold"))?;
+            let hold = row::hold(row).map_err(StoreError::of("read the row of a hold"))?;
+            if let (true, Some(due_at)) = (is_due, hold.due_at()) {
+                self.due.insert(DueMark { due_at, is_start: hold.status == Status::Pending, id: hold.id });
+            }
+            self.holds.insert(hold.id, hold);
+        }
+        Ok(())
+    }
 }
 
 async fn fetch_holds(
     connection: &mut PgConnection,
     wants: &Wants,
+    names: &BTreeSet<LockName>,
     locked: &[LockedLane],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let now = |lane| locked.iter().find(|locked| locked.lane == lane).map(|locked| locked.now);
@@ -114,9 +153,9 @@ async fn fetch_holds(
     sqlx::query(sql::LOAD_HOLDS.clone())
         .bind(lane_numbers(wants.holds.iter().map(|id| id.lane())))
         .bind(column(&wants.holds, |id| id.uuid()))
-        .bind(lane_numbers(wants.locks.iter().map(|name| name.lane())))
-        .bind(column(&wants.locks, |name| name.tenant.as_str()))
-        .bind(column(&wants.locks, |name| name.resource.as_str()))
+        .bind(lane_numbers(names.iter().map(LockName::lane)))
+        .bind(names.iter().map(|name| name.tenant.as_str()).collect::<Vec<_>>())
+        .bind(names.iter().map(|name| name.resource.as_str()).collect::<Vec<_>>())
         .bind(lane_numbers(due.iter().map(|(want, _)| want.lane)))
         .bind(column(&due, |(_, now)| *now))
         .bind(column(&due, |(want, _)| want.after.map(|mark| mark.due_at)))

@@ -12,6 +12,7 @@ pub mod lane;
 mod load;
 mod pool;
 pub mod query;
+mod registry;
 pub mod row;
 pub mod sql;
 pub mod start;

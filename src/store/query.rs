@@ -164,7 +164,11 @@ impl Reader {
         dues(&rows).map_err(StoreError::of("read the row of a lane"))
     }
 
-    async fn holds(&self, query: Bound<'_>, attempt: &'static str) -> Result<(Vec<Hold>, Instant), StoreError> {
+    pub(super) async fn holds(
+        &self,
+        query: Bound<'_>,
+        attempt: &'static str,
+    ) -> Result<(Vec<Hold>, Instant), StoreError> {
         let rows = query.fetch_all(self.database.pool()).await.map_err(StoreError::of(attempt))?;
         row::holds_read_at(&rows).map_err(StoreError::of("read the row of a hold"))
     }

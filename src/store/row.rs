@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use super::batch::Receipt;
 use crate::domain::event::EventType;
-use crate::domain::hold::{Claim, EndReason, Hold, Kind, Lock, Opaque, Reservation, Status, Units};
+use crate::domain::hold::{Claim, EndReason, Hold, Kind, Opaque, Reservation, Status, Units};
 use crate::domain::id::{
     Actor, HoldId, Label, Lane, PoolName, ReceiptId, Requester, ResourceName, ResourceType, Tenant, ZoneName,
 };
+use crate::domain::lock::{Lock, Mode, PATH_SEPARATOR};
 use crate::domain::window::{Delta, Instant, Interval, from_micros};
 
 /// A column whose value is not what it can be.
@@ -141,7 +142,31 @@ fn lock(row: &PgRow) -> Result<Lock, sqlx::Error> {
         resource_type: parsed(row, "resource_type", ResourceType::parse)?,
         release_token: get(row, "release_token")?,
         fencing_token: get(row, "fencing_token")?,
+        mode: if get::<Option<bool>>(row, "is_shared")?.unwrap_or(false) { Mode::Shared } else { Mode::Exclusive },
+        slot: maybe_number::<i32, _>(row, "slot")?,
+        ttl_seconds: maybe_number::<i32, _>(row, "ttl_seconds")?,
+        is_blocker: get::<Option<bool>>(row, "is_blocker")?.unwrap_or(false),
+        blockers: parted(row, "blockers")?,
+        path: parted(row, "tree_path")?,
+        delay_seconds: maybe_number::<i32, _>(row, "delay_seconds")?.unwrap_or(0),
     })
+}
+
+/// Names with a character between them that none of them has; null for none.
+fn parted(row: &PgRow, column: &str) -> Result<Vec<ResourceName>, sqlx::Error> {
+    let text: Option<&str> = get(row, column)?;
+    let parts = text.into_iter().flat_map(|text| text.split(PATH_SEPARATOR));
+    parts.map(|part| ResourceName::parse(part).ok_or_else(|| unreadable(column))).collect()
+}
+
+/// The same for writing.
+pub fn joined(names: &[ResourceName]) -> String {
+    let names: Vec<&str> = names.iter().map(ResourceName::as_str).collect();
+    names.join(&PATH_SEPARATOR.to_string())
+}
+
+pub fn names(names: Vec<String>, column: &str) -> Result<Vec<ResourceName>, sqlx::Error> {
+    names.iter().map(|name| ResourceName::parse(name).ok_or_else(|| unreadable(column))).collect()
 }
 
 pub fn intervals(row: &PgRow) -> Result<Vec<Interval>, sqlx::Error> {

@@ -1,5 +1,5 @@
 //! The statements, each from its own file. Columns that several of them name stand in files of their own and are put
-//! in where a statement says `{hold}`, `{pool}`, `{offers}` or `{rows}`.
+//! in where a statement says `{hold}`, `{pool}`, `{offers}`, `{resource}` or `{rows}`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,6 +25,10 @@ statements! {
     LOAD_HOLDS = "load_holds",
     LOAD_COUNTING = "load_counting",
     LOAD_POOLS = "load_pools",
+    LOAD_RESOURCES = "load_resources",
+    UPSERT_RESOURCES = "upsert_resources",
+    LIST_RESOURCES = "list_resources",
+    LIST_LOCKS = "list_locks",
     LOAD_JOURNAL = "load_journal",
     INSERT_HOLDS = "insert_holds",
     UPDATE_HOLDS = "update_holds",
@@ -85,6 +89,7 @@ pub fn list_holds(after: &'static str, order: &'static str) -> SqlStr {
 fn complete(text: &str) -> SqlStr {
     let text = text
         .replace("{hold}", include_str!("sql/hold_columns.sql").trim_end())
+        .replace("{resource}", include_str!("sql/resource_columns.sql").trim_end())
         .replace("{pool}", include_str!("sql/pool_columns.sql").trim_end())
         .replace("{offers}", include_str!("sql/pool_offers.sql").trim_end())
         .replace("{rows}", include_str!("sql/hold_rows.sql").trim_end());

@@ -1,6 +1,7 @@
 //! Checked values to commands and queries, with the rules that concern more than one field. They are checked after
 //! all that a table can say.
 
+mod lock;
 mod look;
 
 use super::record::Record;
@@ -10,13 +11,11 @@ use super::verb::Verb;
 use super::{build_operator, capacity, cursor, launch};
 use crate::domain::booked::VictimOrder;
 use crate::domain::command::{
-    Cancel, Check, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Renew,
-    Reserve, ScheduleOf, SortBy, TakeLock, Terminate, UnitId, Unlock,
+    Cancel, Command, Confirm, Extend, InstanceKind, List, Page, Part, PoolPut, PriceLimit, Query, Reserve, ScheduleOf,
+    SortBy, Terminate, UnitId,
 };
 use crate::domain::hold::Status;
-use crate::domain::id::{
-    HoldId, IdempotencyKey, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName,
-};
+use crate::domain::id::{HoldId, IdempotencyKey, Label, PoolName, Tenant, ZoneName};
 use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Policy};
@@ -36,9 +35,13 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::Terminate => Built::Command(Command::Terminate(terminate(record)?)),
         Verb::Cancel => Built::Command(Command::Cancel(Cancel { id: record.hold_id("reservation_id")? })),
         Verb::Update => Built::Command(Command::Update(launch::update(record)?)),
-        Verb::Lock => Built::Command(Command::Lock(lock(record)?)),
-        Verb::Unlock => Built::Command(Command::Unlock(unlock(record)?)),
-        Verb::Renew => Built::Command(Command::Renew(renew(record)?)),
+        Verb::Lock => Built::Command(Command::Lock(lock::lock(record)?)),
+        Verb::Unlock => Built::Command(Command::Unlock(lock::unlock(record)?)),
+        Verb::Renew => Built::Command(Command::Renew(lock::renew(record)?)),
+        Verb::Transact => Built::Command(Command::Transact(lock::transact(record)?)),
+        Verb::Register => Built::Command(Command::Register(lock::register(record)?)),
+        Verb::Resources => Built::Query(Query::Resources(lock::resources(record)?)),
+        Verb::Locks => Built::Query(Query::Locks(lock::locks(record)?)),
         Verb::PoolPut => Built::Command(Command::PoolPut(pool_put(record)?)),
         Verb::ReservationTerminate => Built::Command(build_operator::reservation_terminate(record)?),
         Verb::LockRelease => Built::Command(build_operator::lock_release(record)?),
@@ -54,8 +57,8 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         }
         Verb::Quote => Built::Command(Command::Look(look::quote(record)?)),
         Verb::Pools => Built::Query(Query::Pools(page(record)?)),
-        Verb::Check => Built::Query(Query::Check(check(record)?)),
-        Verb::Verify => Built::Query(verify(record)?),
+        Verb::Check => Built::Command(Command::Look(Look::Locks(lock::check(record)?))),
+        Verb::Verify => Built::Query(lock::verify(record)?),
         Verb::Receipt => Built::Query(Query::Receipt(record.required_name("idempotency_key", IdempotencyKey::parse)?)),
         Verb::PoolGet => Built::Query(Query::PoolGet(record.required_name("pool", PoolName::parse)?)),
         Verb::PoolList => Built::Query(Query::PoolList(page(record)?)),
@@ -203,31 +206,6 @@ fn units(record: &Record<'_, '_>, items: &[Value<'_>]) -> Result<Vec<UnitId>, Re
     Ok(units)
 }
 
-fn lock(record: &Record<'_, '_>) -> Result<TakeLock, Refusal> {
-    Ok(TakeLock {
-        requester: record.required_name("requester", Requester::parse)?,
-        resource: record.required_name("resource", ResourceName::parse)?,
-        resource_type: record.required_name("resource_type", ResourceType::parse)?,
-        ttl_seconds: record.count("ttl_seconds"),
-    })
-}
-
-fn unlock(record: &Record<'_, '_>) -> Result<Unlock, Refusal> {
-    Ok(Unlock {
-        requester: record.required_name("requester", Requester::parse)?,
-        resource: record.required_name("resource", ResourceName::parse)?,
-        release_token: record.need("release_token", record.uuid("release_token"))?,
-    })
-}
-
-fn renew(record: &Record<'_, '_>) -> Result<Renew, Refusal> {
-    Ok(Renew {
-        resource: record.required_name("resource", ResourceName::parse)?,
-        release_token: record.need("release_token", record.uuid("release_token"))?,
-        ttl_seconds: record.need("ttl_seconds", record.count("ttl_seconds"))?,
-    })
-}
-
 fn pool_put(record: &Record<'_, '_>) -> Result<PoolPut, Refusal> {
     let capacity = match record.list("capacity_schedule") {
         Some(steps) => {
@@ -352,26 +330,6 @@ fn list(record: &Record<'_, '_>) -> Result<List, Refusal> {
         is_descending: record.text("sort_dir") != Some("asc"),
         limit: record.need("limit", record.count("limit"))?,
         after,
-    })
-}
-
-fn check(record: &Record<'_, '_>) -> Result<Check, Refusal> {
-    let Some(items) = record.list("resources") else {
-        let resource = record.required_name("resource", ResourceName::parse)?;
-        return Ok(Check { resources: vec![resource], is_many: false });
-    };
-    record.exclude("resource", "resources")?;
-    let parse = |item: &Value<'_>| match item {
-        Value::Text(text) => ResourceName::parse(text),
-        _ => None,
-    };
-    Ok(Check { resources: items.iter().filter_map(parse).collect(), is_many: true })
-}
-
-fn verify(record: &Record<'_, '_>) -> Result<Query, Refusal> {
-    Ok(Query::Verify {
-        resource: record.required_name("resource", ResourceName::parse)?,
-        fencing_token: record.need("fencing_token", record.integer("fencing_token"))?,
     })
 }
 

@@ -7,14 +7,18 @@ use uuid::Uuid;
 
 use crate::domain::command::ListCursor;
 use crate::domain::hold::Status;
-use crate::domain::id::{HoldId, PoolName};
+use crate::domain::id::{HoldId, PoolName, ResourceName};
 
 const BY_CREATION: u8 = b'c';
 const BY_STATUS: u8 = b's';
 const BY_POOL: u8 = b'p';
+const BY_RESOURCE: u8 = b'r';
+const BY_LOCK: u8 = b'l';
 
 /// Longest cursor, characters: that of the longest pool name.
 pub const LENGTH_MAX: usize = 86;
+/// The same of a resource's name: 255 characters of up to 4 bytes.
+pub const RESOURCE_LENGTH_MAX: usize = 1_362;
 
 pub fn encode_list(cursor: &ListCursor) -> String {
     let mut bytes = Vec::with_capacity(18);
@@ -47,4 +51,24 @@ pub fn decode_pool(text: &str) -> Option<PoolName> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let name = bytes.strip_prefix(&[BY_POOL])?;
     PoolName::parse(std::str::from_utf8(name).ok()?)
+}
+
+pub fn encode_resource(last: &ResourceName) -> String {
+    URL_SAFE_NO_PAD.encode([&[BY_RESOURCE], last.as_str().as_bytes()].concat())
+}
+
+/// `None` where it is no cursor that [`encode_resource`] made.
+pub fn decode_resource(text: &str) -> Option<ResourceName> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    ResourceName::parse(std::str::from_utf8(bytes.strip_prefix(&[BY_RESOURCE])?).ok()?)
+}
+
+pub fn encode_lock(last: HoldId) -> String {
+    URL_SAFE_NO_PAD.encode([&[BY_LOCK], &last.uuid().as_bytes()[..]].concat())
+}
+
+/// `None` where it is no cursor that [`encode_lock`] made.
+pub fn decode_lock(text: &str) -> Option<HoldId> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Some(HoldId::from_uuid(Uuid::from_slice(bytes.strip_prefix(&[BY_LOCK])?).ok()?))
 }

@@ -53,6 +53,7 @@ pub fn looked(looked: &Looked) -> LookedView<'_> {
         Looked::Extension { is_available, latest_end } => {
             LookedView::Extension { available: *is_available, latest_extension_time: Utc(*latest_end) }
         }
+        Looked::Locks { .. } => LookedView::Windows(Vec::new()), // told by `reply`
         Looked::Quoted(offers) => LookedView::Quoted { offers: offers.iter().map(quoted).collect() },
     }
 }

@@ -23,6 +23,7 @@ pub mod recall;
 mod record;
 mod refusal;
 pub mod reply;
+mod reply_lock;
 mod reply_operator;
 pub mod request;
 pub mod schema;

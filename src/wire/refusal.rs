@@ -43,6 +43,9 @@ enum Details<'a> {
         status: &'static str,
         allowed: Vec<&'static str>,
     },
+    Held {
+        resources: Vec<&'a str>,
+    },
     LeadTime {
         earliest_start_time: Utc,
     },
@@ -134,6 +137,9 @@ fn details(refusal: &Refusal) -> Details<'_> {
             reservations: reservations.iter().map(booked).collect(),
             reservation_count: *count,
         },
+        Refusal::StillHeld { resources } => {
+            Details::Held { resources: resources.iter().map(|name| name.as_str()).collect() }
+        }
         Refusal::PriceAboveMax { unit_price_cents } => Details::Price { unit_price_cents: *unit_price_cents },
         Refusal::QuotaExceeded { quota, limit, used, requested } => {
             Details::Quota { quota: quota.name(), limit: *limit, used: *used, requested: *requested }

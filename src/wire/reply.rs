@@ -5,19 +5,18 @@ use serde::Serialize;
 use super::capacity::{self, Capacity};
 use super::cursor;
 use super::history;
-use super::instant::Utc;
 use super::look_view::{self, LookedView};
 use super::refusal::{self as refusals, ErrorView};
+use super::reply_lock::{self, CheckView, LockReply, RenewReply, ResourceView, UnlockReply};
 use super::reply_operator::{self, LockReleasedView, LoweredView};
 use super::tenant::{self, TenantView};
 pub use super::tenant::{encode as tenant_config, quota};
-use super::view::{self, Carried, PoolView, ReservationView, Shown};
+use super::view::{self, Carried, PoolView, ReservationView};
 use crate::domain::command::ListCursor;
 use crate::domain::hold::Hold;
-use crate::domain::id::{HoldId, ResourceName};
-use crate::domain::outcome::{
-    Answer, LockAnswer, LockStatus, Outcome, Refusal, ReleaseStatus, RenewAnswer, Terminated, UnlockAnswer,
-};
+use crate::domain::id::HoldId;
+use crate::domain::look::Looked;
+use crate::domain::outcome::{Answer, Outcome, Refusal, Registered, Terminated, TransactItem, Transacted};
 use crate::domain::past::Entry;
 use crate::domain::resource::Pool;
 use crate::domain::statement::Stated;
@@ -90,44 +89,31 @@ pub fn reservations(holds: &[Hold], has_more: bool, is_by_status: bool) -> Encod
 }
 
 #[derive(Serialize)]
-struct CheckView<'a> {
-    resource: &'a str,
-    is_reserved: bool,
-    holder: Option<&'a str>,
-    expires_at: Option<Utc>,
-    fencing_token: Option<i64>,
-}
-
-/// `check`: for each resource its live holder.
-pub fn check(resources: &[(ResourceName, Option<Hold>)], is_many: bool) -> Encoded {
-    let mut views = resources.iter().map(check_view);
-    match (is_many, views.next()) {
-        (false, Some(one)) => Encoded::answer(&one),
-        (_, first) => Encoded::answer(&first.into_iter().chain(views).collect::<Vec<_>>()),
-    }
-}
-
-fn check_view((resource, hold): &(ResourceName, Option<Hold>)) -> CheckView<'_> {
-    let lock = hold.as_ref().and_then(Hold::lock);
-    CheckView {
-        resource: resource.as_str(),
-        is_reserved: hold.is_some(),
-        holder: lock.map(|lock| lock.requester.as_str()),
-        expires_at: hold.as_ref().and_then(|hold| hold.expires_at).map(Utc),
-        fencing_token: lock.map(|lock| lock.fencing_token),
-    }
-}
-
-#[derive(Serialize)]
 struct VerifyView {
     current: bool,
     fencing_token: i64,
 }
 
-/// `verify`: `current` is the token of the present holder, if there is one. The reply's `fencing_token` is the one
-/// asked about, never another's.
-pub fn verify(fencing_token: i64, current: Option<i64>) -> Encoded {
-    Encoded::answer(&VerifyView { current: current == Some(fencing_token), fencing_token })
+/// `verify`: is it the token of a present holder? The reply's `fencing_token` is the one asked about, never another's.
+pub fn verify(fencing_token: i64, current: bool) -> Encoded {
+    Encoded::answer(&VerifyView { current, fencing_token })
+}
+
+/// `resources`, by name: each with the claims that hold it.
+pub fn resources(resources: &[(Registered, Vec<Hold>)], has_more: bool) -> Encoded {
+    let last = resources.last().filter(|_| has_more);
+    Encoded::answer(&Page {
+        data: resources.iter().map(|(resource, holders)| reply_lock::registered(resource, Some(holders))).collect(),
+        next_cursor: last.map(|(last, _)| cursor::encode_resource(&last.resource.name)),
+    })
+}
+
+/// `locks`, the oldest first.
+pub fn locks(holds: &[Hold], has_more: bool) -> Encoded {
+    Encoded::answer(&Page {
+        data: holds.iter().filter_map(reply_lock::listed).collect(),
+        next_cursor: holds.last().filter(|_| has_more).map(|last| cursor::encode_lock(last.id)),
+    })
 }
 
 pub fn pool(pool: &Pool) -> Encoded {
@@ -158,6 +144,10 @@ enum AnswerView<'a> {
     Lock(Box<LockReply<'a>>),
     Unlock(UnlockReply<'a>),
     Renew(RenewReply<'a>),
+    Registered(Box<ResourceView<'a>>),
+    Transacted(TransactedView<'a>),
+    Untouched { status: &'static str },
+    Checked(Box<CheckView<'a>>),
     Pool(Box<PoolView<'a>>),
     Lowered(Box<LoweredView<'a>>),
     LockReleased(LockReleasedView<'a>),
@@ -179,16 +169,47 @@ fn answer_view(answer: &Answer) -> AnswerView<'_> {
     match answer {
         Answer::Reservation(hold) => AnswerView::Reservation(reservation_view(hold).map(Box::new)),
         Answer::Terminated(terminated) => AnswerView::Terminated(Box::new(terminated_view(terminated))),
-        Answer::Lock(answer) => AnswerView::Lock(Box::new(lock_reply(answer))),
-        Answer::Unlock(answer) => AnswerView::Unlock(unlock_reply(answer)),
-        Answer::Renew(answer) => AnswerView::Renew(renew_reply(answer)),
+        Answer::Lock(answer) => AnswerView::Lock(Box::new(reply_lock::lock(answer))),
+        Answer::Unlock(answer) => AnswerView::Unlock(reply_lock::unlock(answer)),
+        Answer::Renew(answer) => AnswerView::Renew(reply_lock::renew(answer)),
+        Answer::Registered(registered) => AnswerView::Registered(Box::new(reply_lock::registered(registered, None))),
+        Answer::Transacted(transacted) => AnswerView::Transacted(transacted_view(transacted)),
         Answer::Lowered(lowered) => AnswerView::Lowered(Box::new(reply_operator::lowered(lowered))),
         Answer::LockReleased(released) => AnswerView::LockReleased(reply_operator::lock_released(released)),
         Answer::Pool(pool) => AnswerView::Pool(Box::new(view::pool(pool))),
-        Answer::Looked(looked) => AnswerView::Looked(Box::new(look_view::looked(looked))),
+        Answer::Looked(looked) => looked_view(looked),
         Answer::DryRun(answer) => answer_view(answer), // only a whole message is one
         Answer::Tenant(config) => AnswerView::Tenant(Box::new(tenant::view(config))),
         Answer::Several(outcomes) => AnswerView::Several(outcomes.iter().map(item_view).collect()),
+    }
+}
+
+fn looked_view(looked: &Looked) -> AnswerView<'_> {
+    let Looked::Locks { locks, is_many } = looked else {
+        return AnswerView::Looked(Box::new(look_view::looked(looked)));
+    };
+    let mut views = locks.iter().map(|checked| AnswerView::Checked(Box::new(reply_lock::checked(checked))));
+    match is_many {
+        false => views.next().unwrap_or(AnswerView::Several(Vec::new())),
+        true => AnswerView::Several(views.collect()),
+    }
+}
+
+#[derive(Serialize)]
+struct TransactedView<'a> {
+    status: &'static str,
+    results: Vec<AnswerView<'a>>,
+}
+
+fn transacted_view(transacted: &Transacted) -> TransactedView<'_> {
+    TransactedView { status: transacted.status.name(), results: transacted.results.iter().map(result_view).collect() }
+}
+
+fn result_view(item: &TransactItem) -> AnswerView<'_> {
+    match item {
+        TransactItem::Decided(outcome) => item_view(outcome),
+        TransactItem::RolledBack => AnswerView::Untouched { status: "ROLLED_BACK" },
+        TransactItem::Skipped => AnswerView::Untouched { status: "SKIPPED" },
     }
 }
 
@@ -217,80 +238,5 @@ fn terminated_view(terminated: &Terminated) -> TerminatedView<'_> {
         terminated_units: terminated.terminated_units.iter().copied().map(view::UnitShown).collect(),
         already_terminated: terminated.already_terminated.iter().copied().map(view::UnitShown).collect(),
         credit_cents: terminated.credit_cents,
-    }
-}
-
-#[derive(Serialize)]
-struct LockReply<'a> {
-    resource: &'a str,
-    requester: &'a str,
-    status: &'static str,
-    explanation: &'static str,
-    release_token: Option<Shown<uuid::Uuid>>,
-    fencing_token: Option<i64>,
-    expires_at: Option<Utc>,
-    /// Slots, blockers and trees belong to registered resources, of which there are none yet.
-    acquired_slots: Option<()>,
-    acquired_blockers: Option<()>,
-    reserved_at_path: Option<()>,
-    lock_id: Option<Shown<HoldId>>,
-}
-
-fn lock_reply(answer: &LockAnswer) -> LockReply<'_> {
-    // Another's claim must not show, whatever the answer carries.
-    let claim = answer.claim.as_ref().filter(|_| answer.status != LockStatus::AlreadyHeld);
-    let lock = claim.and_then(Hold::lock);
-    LockReply {
-        resource: answer.resource.as_str(),
-        requester: answer.requester.as_str(),
-        status: answer.status.name(),
-        explanation: match answer.status {
-            LockStatus::Acquired => "The lock is now held by the requester.",
-            LockStatus::AlreadyHad => "The requester held the lock already; nothing was changed.",
-            LockStatus::AlreadyHeld => "The lock is held by another requester; try again later.",
-        },
-        release_token: lock.map(|lock| Shown(lock.release_token)),
-        fencing_token: lock.map(|lock| lock.fencing_token),
-        expires_at: claim.and_then(|hold| hold.expires_at).map(Utc),
-        acquired_slots: None,
-        acquired_blockers: None,
-        reserved_at_path: None,
-        lock_id: claim.map(|hold| Shown(hold.id)),
-    }
-}
-
-#[derive(Serialize)]
-struct UnlockReply<'a> {
-    requester: &'a str,
-    resource: &'a str,
-    status: &'static str,
-    released: Vec<&'a str>,
-}
-
-fn unlock_reply(answer: &UnlockAnswer) -> UnlockReply<'_> {
-    let is_released = answer.status == ReleaseStatus::Relinquished;
-    UnlockReply {
-        requester: answer.requester.as_str(),
-        resource: answer.resource.as_str(),
-        status: answer.status.name(),
-        released: is_released.then_some(answer.resource.as_str()).into_iter().collect(),
-    }
-}
-
-#[derive(Serialize)]
-struct RenewReply<'a> {
-    resource: &'a str,
-    status: &'static str,
-    expires_at: Option<Utc>,
-    fencing_token: Option<i64>,
-}
-
-fn renew_reply(answer: &RenewAnswer) -> RenewReply<'_> {
-    let claim = answer.claim.as_ref();
-    RenewReply {
-        resource: answer.resource.as_str(),
-        status: answer.status.name(),
-        expires_at: claim.and_then(|hold| hold.expires_at).map(Utc),
-        fencing_token: claim.and_then(Hold::lock).map(|lock| lock.fencing_token),
     }
 }

@@ -6,6 +6,7 @@ use super::view::{self, PoolView, Shown};
 use crate::domain::booked::Withdrawn;
 use crate::domain::hold::Hold;
 use crate::domain::id::HoldId;
+use crate::domain::lock::Lock;
 use crate::domain::outcome::{LockReleased, Lowered, ReleaseStatus};
 
 /// Most of the reservations that were ended that a reply names, so that it fits into one message; each has its event.
@@ -54,18 +55,18 @@ pub struct LockReleasedView<'a> {
     status: &'static str,
     /// Who held it until now.
     requester: Option<&'a str>,
-    released: Vec<&'a str>,
+    released: Vec<String>,
 }
 
 /// `lock_release`.
 pub fn lock_released(released: &LockReleased) -> LockReleasedView<'_> {
-    let lock = released.claim.as_ref().and_then(Hold::lock);
+    let lock = released.claims.first().and_then(Hold::lock);
     let status = if lock.is_some() { ReleaseStatus::Relinquished } else { ReleaseStatus::NotReserved };
     LockReleasedView {
         tenant: released.tenant.as_str(),
         resource: released.resource.as_str(),
         status: status.name(),
         requester: lock.map(|lock| lock.requester.as_str()),
-        released: lock.map(|lock| lock.resource.as_str()).into_iter().collect(),
+        released: released.claims.iter().filter_map(Hold::lock).map(Lock::place).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! The tables: the fields of every verb's request, in the order in which they are documented, checked and written.
 
+mod lock;
 mod look;
 
 use super::shape::{ByName, Constant, Field, Kind, List, Presence, Tags, Text};
@@ -9,7 +10,8 @@ use crate::domain::id::{IdempotencyKey, Label, PoolName, ResourceType, Tenant, Z
 use crate::domain::quota::{LIMIT_MAX as QUOTA_MAX, PREFIXES_MAX};
 use crate::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, QUANTITY_MAX, STANDARD_OFFER};
 
-/// Most objects in one message of `lock`, `unlock` or `renew`, and most resources of one `check`.
+/// Most objects in one message of `lock`, `unlock`, `renew` or `transact`, most requests of one `transact`, and most
+/// resources of one `check`.
 pub const ITEMS_MAX: usize = 1_000;
 /// Most intervals of one reservation: a week of quarters of an hour.
 pub const INTERVALS_MAX: usize = 672;
@@ -24,7 +26,6 @@ const CAPACITY_STEPS_MAX: usize = 1_000;
 const LAUNCH_ITEMS_MAX: usize = 1_000;
 const SCRIPT_LENGTH_MAX: usize = 65_536;
 const HOLD_SECONDS_MAX: i64 = 7 * 86_400;
-const TTL_SECONDS_MAX: i64 = 365 * 86_400;
 const POLICY_SECONDS_MAX: i64 = 10 * 365 * 86_400;
 const HARDWARE_MAX: i64 = 1_000_000_000;
 
@@ -282,35 +283,6 @@ static LIST: [Field; 9] = [
     TENANT,
 ];
 
-const REQUESTER: Field = required("requester", LABEL, "Who takes and gives back the lock.");
-const RESOURCE: Field = required("resource", LABEL, "The lock's name.");
-const RELEASE_TOKEN: Field = required("release_token", Kind::Id, "As answered when the lock was taken.");
-
-static LOCK: [Field; 5] = [
-    REQUESTER,
-    RESOURCE,
-    optional("ttl_seconds", integer(1, TTL_SECONDS_MAX), "Time to live; absent: until released."),
-    text_or("resource_type", RESOURCE_TYPE, "UserDefined", "A label that stands in the subjects of events."),
-    TENANT,
-];
-
-static UNLOCK: [Field; 4] = [REQUESTER, RESOURCE, RELEASE_TOKEN, TENANT];
-
-static RENEW: [Field; 4] = [
-    RESOURCE,
-    RELEASE_TOKEN,
-    required("ttl_seconds", integer(1, TTL_SECONDS_MAX), "Expires so long from now, also where that is earlier."),
-    TENANT,
-];
-
-static CHECK: [Field; 3] = [
-    optional("resource", LABEL, "One lock's name: answered with an object."),
-    optional("resources", list(&LABEL, 1, ITEMS_MAX), "Several names: answered with an array in their order."),
-    TENANT,
-];
-
-static VERIFY: [Field; 3] = [RESOURCE, required("fencing_token", FENCING_TOKEN, "The token to verify."), TENANT];
-
 static RECEIPT: [Field; 2] = [required("idempotency_key", KEY, "The key that the command was sent with."), TENANT];
 
 static CAPACITY_STEP: [Field; 2] = [
@@ -412,7 +384,7 @@ static ZONE_CAPACITY: Kind = Kind::OneOrList(
 
 static RESERVATION_TERMINATE: [Field; 2] = [RESERVATION_ID, WHOSE];
 
-static LOCK_RELEASE: [Field; 2] = [RESOURCE, WHOSE];
+static LOCK_RELEASE: [Field; 2] = [lock::RESOURCE, WHOSE];
 
 static POOL_GET: [Field; 1] = [required("pool", POOL, "The pool.")];
 
@@ -432,9 +404,9 @@ static TENANT_PUT: [Field; 3] = [
     optional("quotas", Kind::Object(&QUOTAS), "The limits; each absent: unlimited."),
     Field {
         name: "registered_prefixes",
-        kind: set(&LABEL, 0, PREFIXES_MAX),
+        kind: set(&lock::NAME, 0, PREFIXES_MAX),
         presence: Presence::Default(Constant::EmptyList),
-        about: "Beginnings of the names of locks, each given once; kept and shown. Their order means nothing.",
+        about: "Names of locks that begin so have to be registered. Each given once; their order means nothing.",
     },
 ];
 
@@ -459,11 +431,15 @@ pub fn fields(verb: Verb) -> &'static [Field] {
         Verb::ExtensionAvailability => &BY_ID,
         Verb::Quote => &look::QUOTE,
         Verb::Pools => &look::POOLS,
-        Verb::Lock => &LOCK,
-        Verb::Unlock => &UNLOCK,
-        Verb::Renew => &RENEW,
-        Verb::Check => &CHECK,
-        Verb::Verify => &VERIFY,
+        Verb::Lock => &lock::LOCK,
+        Verb::Unlock => &lock::UNLOCK,
+        Verb::Renew => &lock::RENEW,
+        Verb::Check => &lock::CHECK,
+        Verb::Verify => &lock::VERIFY,
+        Verb::Transact => &lock::TRANSACT,
+        Verb::Register => &lock::REGISTER,
+        Verb::Resources => &lock::RESOURCES,
+        Verb::Locks => &lock::LOCKS,
         Verb::Receipt => &RECEIPT,
         Verb::PoolPut => &POOL_PUT,
         Verb::PoolGet => &POOL_GET,
@@ -478,5 +454,5 @@ pub fn fields(verb: Verb) -> &'static [Field] {
 
 /// May the request also be an array of such objects?
 pub fn takes_array(verb: Verb) -> bool {
-    matches!(verb, Verb::Lock | Verb::Unlock | Verb::Renew)
+    matches!(verb, Verb::Lock | Verb::Unlock | Verb::Renew | Verb::Transact)
 }

@@ -21,6 +21,10 @@ pub enum Verb {
     Lock,
     Unlock,
     Renew,
+    Transact,
+    Register,
+    Resources,
+    Locks,
     Check,
     Verify,
     Receipt,
@@ -35,7 +39,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 30] = [
+    pub const ALL: [Verb; 34] = [
         Verb::Reserve,
         Verb::Confirm,
         Verb::Extend,
@@ -55,6 +59,10 @@ impl Verb {
         Verb::Lock,
         Verb::Unlock,
         Verb::Renew,
+        Verb::Transact,
+        Verb::Register,
+        Verb::Resources,
+        Verb::Locks,
         Verb::Check,
         Verb::Verify,
         Verb::Receipt,
@@ -89,6 +97,10 @@ impl Verb {
             Verb::Lock => "lock",
             Verb::Unlock => "unlock",
             Verb::Renew => "renew",
+            Verb::Transact => "transact",
+            Verb::Register => "register",
+            Verb::Resources => "resources",
+            Verb::Locks => "locks",
             Verb::Check => "check",
             Verb::Verify => "verify",
             Verb::Receipt => "receipt",
@@ -130,6 +142,8 @@ impl Verb {
                 | Verb::History
                 | Verb::Usage
                 | Verb::Schedule
+                | Verb::Resources
+                | Verb::Locks
                 | Verb::Check
                 | Verb::Verify
                 | Verb::Receipt

@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 
 use super::instant::Utc;
 use super::json::Json;
+use super::reply_lock;
 use crate::domain::command::UnitId;
-use crate::domain::hold::{Hold, Lock, Opaque, Reservation, Units};
+use crate::domain::hold::{Hold, Opaque, Reservation, Units};
 use crate::domain::id::HoldId;
+use crate::domain::lock::Lock;
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Pool};
 use crate::domain::window::Interval;
 
@@ -188,7 +190,12 @@ pub struct LockView<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_reason: Option<&'static str>,
-    fencing_token: i64,
+    mode: &'static str,
+    slot: Option<String>,
+    blockers: Vec<&'a str>,
+    is_blocker: bool,
+    reserved_at_path: Option<String>,
+    fencing_token: Option<i64>,
     expires_at: Option<Utc>,
     created_at: Utc,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,7 +215,12 @@ pub fn lock<'a>(hold: &'a Hold, lock: &'a Lock) -> LockView<'a> {
         requester: lock.requester.as_str(),
         status: hold.status.name(),
         end_reason: hold.end_reason.map(|reason| reason.name()),
-        fencing_token: lock.fencing_token,
+        mode: lock.mode.name(),
+        slot: lock.slot.map(|_| lock.place()),
+        blockers: lock.blockers.iter().map(|name| name.as_str()).collect(),
+        is_blocker: lock.is_blocker,
+        reserved_at_path: reply_lock::path(&lock.path),
+        fencing_token: (lock.fencing_token > 0).then_some(lock.fencing_token),
         expires_at: hold.expires_at.map(Utc),
         created_at: Utc(hold.created_at),
         created_by: hold.created_by.as_ref().map(|actor| actor.as_str()),

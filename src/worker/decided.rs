@@ -22,6 +22,7 @@ use crate::wire::{event, reply};
 struct Before {
     last_batch: Option<uuid::Uuid>,
     pools_version: i64,
+    registry_version: i64,
     head: Head,
 }
 
@@ -168,7 +169,13 @@ pub fn stored(receipt: &Receipt) -> reply::Encoded {
 
 impl Before {
     fn of(cached: &CachedLane) -> Before {
-        Before { last_batch: cached.last_batch, pools_version: cached.pools_version, head: cached.state.head }
+        let CachedLane { last_batch, pools_version, registry_version, state } = cached;
+        Before {
+            last_batch: *last_batch,
+            pools_version: *pools_version,
+            registry_version: *registry_version,
+            head: state.head,
+        }
     }
 }
 
@@ -181,6 +188,8 @@ impl Decided {
     pub fn is_empty(&self) -> bool {
         self.receipts.is_empty()
             && self.changes.events.is_empty()
+            && self.changes.updated.is_empty()
+            && self.changes.resources.is_empty()
             && self.changes.pools.is_empty()
             && self.changes.tenants.is_empty()
     }
@@ -193,7 +202,9 @@ impl Decided {
             let state = lanes.remove(&lane)?;
             let has_new_pool = changes.pools.iter().any(|pool| pool.lane() == lane);
             let pools_version = before.pools_version + i64::from(has_new_pool);
-            Some((lane, CachedLane { last_batch: Some(id), pools_version, state }))
+            let has_registered = changes.resources.iter().any(|resource| resource.lock_name().lane() == lane);
+            let registry_version = before.registry_version + i64::from(has_registered);
+            Some((lane, CachedLane { last_batch: Some(id), pools_version, registry_version, state }))
         };
         let lanes = before.into_iter().filter_map(cached).collect();
         Committed { lanes, replies, changes, payloads }
@@ -212,8 +223,8 @@ impl Decided {
         let cached = |(lane, before): (Lane, Before)| {
             let mut state = lanes.remove(&lane)?;
             state.head = before.head;
-            let Before { last_batch, pools_version, .. } = before;
-            Some((lane, CachedLane { last_batch, pools_version, state }))
+            let Before { last_batch, pools_version, registry_version, .. } = before;
+            Some((lane, CachedLane { last_batch, pools_version, registry_version, state }))
         };
         (before.into_iter().filter_map(cached).collect(), replies)
     }

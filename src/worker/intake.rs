@@ -105,7 +105,7 @@ impl Intake {
 
     /// What asks by kind needs a look at the pools before its lane is known.
     async fn hand_on(&self, mut waiting: Box<Waiting>) {
-        if waiting.request.command.wanted_kind().is_none() {
+        if waiting.request.command.wanted_kinds().is_empty() {
             return self.dispatcher.command(waiting);
         }
         let intake = self.clone();

@@ -1,9 +1,11 @@
 //! Reads: no lane is locked, nothing is written. What is due is applied to what was read before it is shown.
 
-use crate::domain::command::{Check, InstanceKind, List, Page, Query, Request, SortBy};
-use crate::domain::hold::{Hold, Kind};
+use std::collections::BTreeMap;
+
+use crate::domain::command::{Command, InstanceKind, List, LockList, Page, Query, Request, ResourceList, SortBy};
+use crate::domain::hold::{Hold, Kind, Status};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
-use crate::domain::outcome::{FieldReason, Refusal};
+use crate::domain::outcome::{FieldReason, Refusal, Registered};
 use crate::domain::resource::LockName;
 use crate::domain::tick::as_of;
 use crate::store::StoreError;
@@ -34,7 +36,8 @@ impl Queries {
             (Some(tenant), Query::Usage(id, as_of)) => self.usage(tenant, id, as_of).await,
             (Some(tenant), Query::Schedule(of)) => self.schedule(tenant, of).await,
             (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
-            (Some(tenant), Query::Check(check)) => self.check(tenant, check).await,
+            (Some(tenant), Query::Resources(list)) => self.resources(tenant, list).await,
+            (Some(tenant), Query::Locks(list)) => self.locks(tenant, list).await,
             (Some(tenant), Query::Verify { resource, fencing_token }) => {
                 self.verify(tenant, resource, fencing_token).await
             }
@@ -80,42 +83,47 @@ impl Queries {
         }
     }
 
-    async fn check(&self, tenant: &Tenant, check: Check) -> Result<Result<Encoded, Refusal>, StoreError> {
-        let holders = self.holders(tenant, &check.resources).await?;
-        let resources: Vec<(ResourceName, Option<Hold>)> = check.resources.into_iter().zip(holders).collect();
-        let encoded = reply::check(&resources, check.is_many);
-        if fits(encoded.body.len(), self.payload_bytes_max) {
-            return Ok(Ok(encoded));
-        }
-        // The names of holders can be long, and were not part of the request.
-        let expected = "so few that the answer fits into one message";
-        Ok(Err(Refusal::field("resources", FieldReason::TooManyItems, expected)))
-    }
-
     async fn verify(
         &self,
         tenant: &Tenant,
         resource: ResourceName,
         fencing_token: i64,
     ) -> Result<Result<Encoded, Refusal>, StoreError> {
-        let holders = self.holders(tenant, &[resource]).await?;
-        let holder = holders.first().and_then(Option::as_ref);
-        let current = holder.and_then(Hold::lock).map(|lock| lock.fencing_token);
-        Ok(Ok(reply::verify(fencing_token, current)))
+        let name = LockName { tenant: tenant.clone(), resource };
+        let holders = self.holders(&[name]).await?;
+        let is_current = |holder: &Hold| holder.lock().is_some_and(|lock| lock.fencing_token == fencing_token);
+        Ok(Ok(reply::verify(fencing_token, holders.iter().any(is_current))))
     }
 
-    /// Who holds each of these locks at the database's time.
-    async fn holders(&self, tenant: &Tenant, resources: &[ResourceName]) -> Result<Vec<Option<Hold>>, StoreError> {
-        let name = |resource: &ResourceName| LockName { tenant: tenant.clone(), resource: resource.clone() };
-        let names: Vec<LockName> = resources.iter().map(name).collect();
-        let (holds, now) = self.reader.locks(&names).await?;
-        let live: std::collections::BTreeMap<LockName, Hold> = holds
-            .into_iter()
-            .map(|hold| as_of(hold, now))
-            .filter(|hold| !hold.status.is_terminal())
-            .filter_map(|hold| Some((hold.lock_name()?, hold)))
-            .collect();
-        Ok(names.iter().map(|name| live.get(name).cloned()).collect())
+    async fn resources(&self, tenant: &Tenant, list: ResourceList) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (resources, has_more) = self.reader.resources(tenant, &list).await?;
+        let names: Vec<LockName> = resources.iter().map(|registered| registered.resource.lock_name()).collect();
+        let mut holders: BTreeMap<LockName, Vec<Hold>> = BTreeMap::new();
+        for holder in self.holders(&names).await? {
+            if let Some(name) = holder.lock_name() {
+                holders.entry(name).or_default().push(holder);
+            }
+        }
+        let with_holders = |registered: Registered| {
+            let holders = holders.remove(&registered.resource.lock_name()).unwrap_or_default();
+            (registered, holders)
+        };
+        let resources: Vec<(Registered, Vec<Hold>)> = resources.into_iter().map(with_holders).collect();
+        Ok(Ok(self.cut_to_fit(&resources, has_more, reply::resources)))
+    }
+
+    async fn locks(&self, tenant: &Tenant, list: LockList) -> Result<Result<Encoded, Refusal>, StoreError> {
+        let (holds, has_more, _) = self.reader.live_locks(tenant, &list).await?;
+        Ok(Ok(self.cut_to_fit(&holds, has_more, reply::locks)))
+    }
+
+    /// Who holds these locks at the database's time, in the order in which it was granted.
+    async fn holders(&self, names: &[LockName]) -> Result<Vec<Hold>, StoreError> {
+        let (holds, now) = self.reader.locks(names).await?;
+        let mut held: Vec<Hold> =
+            holds.into_iter().map(|hold| as_of(hold, now)).filter(|hold| hold.status == Status::Active).collect();
+        held.sort_by_key(|hold| hold.lock().map(|lock| lock.fencing_token));
+        Ok(held)
     }
 
     async fn pool(&self, name: &PoolName) -> Result<Result<Encoded, Refusal>, StoreError> {
@@ -148,8 +156,12 @@ impl Queries {
     /// Fills in the pool of what was asked for by kind, and its siblings. Where none is found the command is decided all
     /// the same: its key may have an answer.
     pub async fn find_pool(&self, request: &mut Request) -> Result<(), Refusal> {
-        if let Some((kind, pool)) = request.command.wanted_kind() {
-            (*pool, request.siblings.pools) = self.pool_of_kind(kind).await?;
+        let mut siblings = Vec::new();
+        for (kind, pool) in request.command.wanted_kinds() {
+            (*pool, siblings) = self.pool_of_kind(kind).await?;
+        }
+        if !matches!(request.command, Command::Transact(_)) {
+            request.siblings.pools = siblings;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@ use berth::domain::command::{
     Cancel, Command, Confirm, Extend, Part, PoolPut, PriceLimit, Renew, Request, ReservationTerminate, Reserve,
     TakeLock, Terminate, UnitId, Unlock, Update,
 };
-use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
+use berth::domain::id::{HoldId, Label, Lane, PoolName, Requester, ResourceName, Tenant, ZoneName};
+use berth::domain::lock::Mode;
 use berth::domain::resource::{Capacity, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
 use proptest::prelude::*;
@@ -226,7 +227,9 @@ impl Numbering {
             Op::Lock { name, by, ttl_seconds } => Command::Lock(TakeLock {
                 requester: requester(by),
                 resource: resource(name),
-                resource_type: ResourceType::parse("UserDefined").unwrap(),
+                resource_type: None,
+                mode: Mode::Exclusive,
+                wait_seconds: None,
                 ttl_seconds,
             }),
             Op::Unlock { name, by, which } => Command::Unlock(Unlock {

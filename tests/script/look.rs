@@ -59,6 +59,12 @@ pub fn show(looked: &Looked) -> String {
         Looked::Extension { is_available, latest_end } => {
             format!("{} {}", if *is_available { "yes" } else { "no" }, show_instant(*latest_end))
         }
+        Looked::Locks { locks, .. } => listed(locks.iter().map(|checked| {
+            let holders = checked.holders.iter().filter_map(|holder| holder.lock());
+            let holders: Vec<String> = holders.map(|lock| format!("{}:{}", lock.requester, lock.place())).collect();
+            let state = if checked.is_reserved { "reserved" } else { "free" };
+            format!("{state} waiting={} {}", checked.waiting, holders.join("+")).trim_end().to_owned()
+        })),
         Looked::Quoted(offers) => listed(offers.iter().map(quoted)),
     }
 }

@@ -6,11 +6,11 @@ mod show;
 
 use std::collections::BTreeMap;
 
-use berth::domain::command::{Command, Request, Siblings};
+use berth::domain::command::{Command, Method, Request, Siblings, Transact};
 use berth::domain::hold::{Claim, Hold};
 use berth::domain::id::{Actor, HoldId, Lane, Tenant};
 use berth::domain::look::Look;
-use berth::domain::outcome::{Answer, Outcome, Refusal};
+use berth::domain::outcome::{Answer, Outcome, Refusal, TransactItem};
 use berth::domain::state::Changes;
 use berth::domain::tick::as_of;
 use berth::domain::window::Instant;
@@ -112,6 +112,12 @@ impl Story {
                 let items = line.trim_start_matches("several ").split(" ; ");
                 Command::Several(items.map(|item| self.read(item, &Words::read(item))).collect())
             }
+            "transact" => {
+                let (head, items) = line.split_once(" : ").unwrap();
+                let items = items.split(" ; ").map(|item| self.read(item, &Words::read(item))).collect();
+                let method = Method::parse(head.split_whitespace().nth(1).unwrap()).unwrap();
+                Command::Transact(Transact { method, commands: items })
+            }
             "unlock" | "renew" => words.lock_command(self.token(words)),
             verb => match verb {
                 "latest" | "slots" | "fits" | "find" | "quote" => Command::Look(words.look()),
@@ -126,7 +132,8 @@ impl Story {
 
     /// Remembers what a line calls the hold that it makes: the reservation's name, or `as=` for a lock's claim.
     fn name_holds(&mut self, line: &str, request: &Request, outcome: &Outcome) {
-        let names = line.trim_start_matches("several ").split(" ; ").map(|item| {
+        let items = line.split_once(" : ").map_or(line.trim_start_matches("several "), |(_, items)| items);
+        let names = items.split(" ; ").map(|item| {
             let words = Words::read(item);
             match words.option("as") {
                 Some(name) => name.to_owned(),
@@ -135,6 +142,13 @@ impl Story {
         });
         let outcomes = match (&request.command, outcome) {
             (Command::Several(_), Ok(Answer::Several(outcomes))) => outcomes.clone(),
+            (Command::Transact(_), Ok(Answer::Transacted(transacted))) => {
+                let outcome = |item: &TransactItem| match item {
+                    TransactItem::Decided(outcome) => outcome.clone(),
+                    _ => Err(Refusal::NotFound),
+                };
+                transacted.results.iter().map(outcome).collect()
+            }
             _ => vec![outcome.clone()],
         };
         for (name, outcome) in names.zip(outcomes) {

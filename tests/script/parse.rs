@@ -2,11 +2,13 @@
 
 use berth::domain::booked::VictimOrder;
 use berth::domain::command::{
-    Cancel, Command, Confirm, Extend, InstanceKind, LockRelease, Part, PoolPut, PriceLimit, Renew,
+    Cancel, Check, Command, Confirm, Extend, InstanceKind, LockRelease, Part, PoolPut, PriceLimit, Register, Renew,
     ReservationTerminate, Reserve, TakeLock, TenantPut, Terminate, UnitId, Unlock, Update, Volumes,
 };
 use berth::domain::hold::Opaque;
-use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName};
+use berth::domain::id::{HoldId, Label, PoolName, Requester, ResourceName, Tenant, ZoneName};
+use berth::domain::lock::Mode;
+use berth::domain::look::Look;
 use berth::domain::quota::Limits;
 use berth::domain::resource::{Capacity, CapacityStep, Offer, Policy, Zones};
 use berth::domain::window::{Instant, Interval, from_micros};
@@ -127,6 +129,11 @@ impl Words {
         }
     }
 
+    fn names(&self, option: &str, separator: char) -> Vec<ResourceName> {
+        let names = self.option(option).into_iter().flat_map(|names| names.split(separator));
+        names.map(|name| ResourceName::parse(name).unwrap()).collect()
+    }
+
     fn requester(&self) -> Requester {
         Requester::parse(self.option("by").unwrap()).unwrap()
     }
@@ -136,9 +143,23 @@ impl Words {
             "lock" => Command::Lock(TakeLock {
                 requester: self.requester(),
                 resource: ResourceName::parse(self.subject()).unwrap(),
-                resource_type: ResourceType::parse("UserDefined").unwrap(),
+                resource_type: None,
                 ttl_seconds: self.number("ttl"),
+                mode: self.option("mode").map_or(Mode::Exclusive, |mode| Mode::parse(mode).unwrap()),
+                wait_seconds: self.number("wait"),
             }),
+            "register" => Command::Register(Register {
+                name: ResourceName::parse(self.subject()).unwrap(),
+                capacity: self.number("capacity").unwrap_or(1),
+                blocks: self.names("blocks", ','),
+                ancestors: self.names("under", '>'),
+                resource_type: None,
+                lock_delay_seconds: self.number("delay").unwrap_or(0),
+            }),
+            "check" => Command::Look(Look::Locks(Check {
+                resources: vec![ResourceName::parse(self.subject()).unwrap()],
+                is_many: false,
+            })),
             "lock_release" => Command::LockRelease(LockRelease {
                 tenant: self.tenant(),
                 resource: ResourceName::parse(self.subject()).unwrap(),

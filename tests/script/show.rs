@@ -5,8 +5,8 @@ use berth::domain::command::UnitId;
 use berth::domain::counter::{CounterOffer, Instead};
 use berth::domain::event::{Credits, Event};
 use berth::domain::hold::{Claim, Hold, Reservation};
-use berth::domain::id::HoldId;
-use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated};
+use berth::domain::id::{HoldId, ResourceName};
+use berth::domain::outcome::{Answer, LockAnswer, Outcome, Refusal, RenewAnswer, Shortfall, Terminated, TransactItem};
 use berth::domain::quota::TenantUse;
 use berth::domain::window::{Instant, Interval};
 
@@ -42,9 +42,34 @@ fn answer(answer: &Answer, name: &dyn Fn(HoldId) -> String) -> String {
     match answer {
         Answer::Reservation(reserved) => hold(reserved),
         Answer::Terminated(done) => terminated(done),
-        Answer::Lock(LockAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
+        Answer::Lock(LockAnswer { status, claim, blockers, place, .. }) => {
+            let mut text = with_claim(status.name(), claim.as_ref());
+            let places: Vec<String> = blockers.iter().filter_map(Hold::lock).map(|lock| lock.place()).collect();
+            if !places.is_empty() {
+                text += &format!(" with={}", places.join(","));
+            }
+            if let Some(place) = place {
+                let wait = place.wait_seconds.map_or_else(|| "?".to_owned(), |seconds| seconds.to_string());
+                text += &format!(" position={} wait={wait}", place.position);
+            }
+            text
+        }
+        Answer::Registered(registered) => {
+            format!("resource v{} {}", registered.resource.version, path(&registered.path)).trim_end().to_owned()
+        }
+        Answer::Transacted(transacted) => {
+            let item = |item: &TransactItem| match item {
+                TransactItem::Decided(decided) => outcome(decided, name).text,
+                TransactItem::RolledBack => "ROLLED_BACK".to_owned(),
+                TransactItem::Skipped => "SKIPPED".to_owned(),
+            };
+            let results: Vec<String> = transacted.results.iter().map(item).collect();
+            format!("{} : {}", transacted.status.name(), results.join(" ; "))
+        }
         Answer::Renew(RenewAnswer { status, claim, .. }) => with_claim(status.name(), claim.as_ref()),
-        Answer::Unlock(unlock) => unlock.status.name().to_owned(),
+        Answer::Unlock(unlock) => {
+            format!("{} {}", unlock.status.name(), unlock.released.join(",")).trim_end().to_owned()
+        }
         Answer::Several(outcomes) => {
             outcomes.iter().map(|item| outcome(item, name).text).collect::<Vec<_>>().join(" ; ")
         }
@@ -56,8 +81,8 @@ fn answer(answer: &Answer, name: &dyn Fn(HoldId) -> String) -> String {
             format!("pool v{} gone={}", lowered.pool.version, gone.join(","))
         }
         Answer::LockReleased(released) => {
-            let status = if released.claim.is_some() { "RELINQUISHED" } else { "NOT_RESERVED" };
-            with_claim(status, released.claim.as_ref())
+            let status = if !released.claims.is_empty() { "RELINQUISHED" } else { "NOT_RESERVED" };
+            with_claim(status, released.claims.first())
         }
         Answer::Looked(looked) => super::look::show(looked),
         Answer::DryRun(would_be) => format!("dry {}", self::answer(would_be, name)),
@@ -88,7 +113,10 @@ pub fn hold(hold: &Hold) -> String {
     words.push(hold.expires_at.map_or_else(|| "forever".to_owned(), |at| format!("expires={}", show_instant(at))));
     match &hold.claim {
         Claim::Reservation(reservation) => words.extend(facts(reservation)),
-        Claim::Lock(lock) => words.push(format!("fence={}", lock.fencing_token)),
+        Claim::Lock(lock) => {
+            words.push(format!("fence={}", lock.fencing_token));
+            words.extend(lock.slot.map(|_| lock.place()));
+        }
     }
     words.join(" ")
 }
@@ -176,4 +204,8 @@ fn refusal(refusal: &Refusal, name: &dyn Fn(HoldId) -> String) -> String {
         }
         _ => code.to_owned(),
     }
+}
+
+fn path(names: &[ResourceName]) -> String {
+    names.iter().map(ResourceName::as_str).collect::<Vec<_>>().join(">")
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth::clock;
 use berth::domain::event::EventType;
-use berth::domain::hold::{Kind, Status};
+use berth::domain::hold::{Hold, Kind, Status};
 use berth::domain::id::Lane;
 use berth::store::Session;
 use berth::store::journal::{Entry, Journal, Lease};
@@ -17,17 +17,11 @@ const HISTORY_KEPT: Duration = Duration::from_secs(86_400);
 /// Events of a lock each, so many in each of some lanes, in one batch.
 async fn fill(database: &Database, wanted: &[(Lane, usize)]) {
     let mut session = Session::connect(database).await.unwrap();
-    let mut left: Vec<(Lane, usize)> = wanted.to_vec();
     transact(&mut session, &all_lanes(), |state| {
-        let resources = (0..).map(|_| clock::random_uuid().to_string());
-        for resource in resources {
-            let hold = lock(&resource, None);
-            if let Some(lane) = left.iter_mut().find(|(lane, count)| *lane == hold.id.lane() && *count > 0) {
-                lane.1 -= 1;
-                record(state, hold, EventType::Active);
-            }
-            if left.iter().all(|(_, count)| *count == 0) {
-                break;
+        for (lane, count) in wanted {
+            for _ in 0..*count {
+                let hold = lock(&clock::random_uuid().to_string(), None);
+                record(state, Hold { id: new_id(*lane), ..hold }, EventType::Active);
             }
         }
     })
@@ -54,7 +48,7 @@ async fn an_entry_carries_what_its_event_was_written_with() {
     transact(&mut session, &all_lanes(), |state| {
         placed_at = state.now(Lane::of_pool(&name)).unwrap();
         let placed = record(state, hold.clone(), EventType::Placed);
-        record(state, berth::domain::hold::Hold { status: Status::Canceled, ..placed }, EventType::Canceled);
+        record(state, Hold { status: Status::Canceled, ..placed }, EventType::Canceled);
     })
     .await;
     let entries = journal.above(&journal.cursors().await.unwrap(), 10, 1 << 20).await.unwrap();

@@ -21,7 +21,7 @@ fn statements() -> Vec<(&'static str, SqlStr)> {
 }
 
 async fn plan(connection: &mut PgConnection, text: &str) -> Value {
-    let parameters = (1..=40).take_while(|number| text.contains(&format!("${number}"))).count();
+    let parameters = (1..=60).take_while(|number| text.contains(&format!("${number}"))).count();
     let nulls = vec!["null"; parameters].join(", ");
     let arguments = if parameters == 0 { String::new() } else { format!("({nulls})") };
     let run = |text: String| AssertSqlSafe(text).into_sql_str();
@@ -132,9 +132,9 @@ async fn each_read_of_holds_uses_the_index_that_is_made_for_it() {
     let database = database().await;
     execute(&database, "vacuum analyze hold").await;
     let by_id = sql::list_holds("hold.id < $6", "id desc");
-    assert_eq!(indexes(&database, &sql::LOAD_HOLDS).await, ["hold_pkey", "hold_live_lock", "hold_due"]);
+    assert_eq!(indexes(&database, &sql::LOAD_HOLDS).await, ["hold_pkey", "hold_claims", "hold_due"]);
     assert_eq!(indexes(&database, &sql::LOAD_COUNTING).await, ["hold_due", "hold_occupied"]);
-    assert_eq!(indexes(&database, &sql::READ_LOCKS).await, ["hold_live_lock"]);
+    assert_eq!(indexes(&database, &sql::READ_LOCKS).await, ["hold_claims"]);
     assert_eq!(indexes(&database, &sql::NEXT_DUE).await, ["lane_pkey", "hold_due"]);
     assert_eq!(indexes(&database, &by_id).await, ["hold_of_tenant"]);
     assert_eq!(indexes(&database, &sql::READ_ALLOCATION).await, ["hold_of_tenant"]);
@@ -142,7 +142,7 @@ async fn each_read_of_holds_uses_the_index_that_is_made_for_it() {
     assert_eq!(indexes(&database, &sql::READ_EVENTS).await, chain);
     let past = indexes(&database, &sql::READ_PAST_ALLOCATION).await;
     assert_eq!((past[0].as_str(), &past[1..]), ("hold_of_tenant", &chain.map(str::to_owned)[..]));
-    assert_eq!(indexes(&database, &sql::LOAD_TENANT_HOLDS).await, ["hold_of_tenant", "hold_live_lock"]);
+    assert_eq!(indexes(&database, &sql::LOAD_TENANT_HOLDS).await, ["hold_of_tenant", "hold_claims"]);
     assert_eq!(indexes(&database, &sql::LOAD_COUNTED).await, ["hold_counted"]);
     assert_eq!(indexes(&database, &sql::MARK_COUNTED).await, ["hold_pkey"]);
     assert_eq!(indexes(&database, &sql::LOCK_TENANTS).await, ["tenant_pkey"]);

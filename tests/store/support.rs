@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use berth::clock;
 use berth::domain::event::EventType;
-use berth::domain::hold::{Claim, Hold, Lock, Opaque, Reservation, Status, Units};
+use berth::domain::hold::{Claim, Hold, Opaque, Reservation, Status, Units};
 use berth::domain::id::{
     Entropy, HoldId, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType, Tenant,
 };
+use berth::domain::lock::{Lock, Mode};
 use berth::domain::resource::{Capacity, LockName, Policy, Pool, Zones};
 use berth::domain::state::{Cause, Changes, LaneState, State};
 use berth::domain::window::{Instant, Interval};
@@ -143,6 +144,13 @@ pub fn lock(resource: &str, expires_at: Option<Instant>) -> Hold {
         resource_type: ResourceType::parse("UserDefined").unwrap(),
         release_token: clock::random_uuid(),
         fencing_token: 1,
+        mode: Mode::Exclusive,
+        slot: None,
+        ttl_seconds: Some(60),
+        is_blocker: false,
+        blockers: Vec::new(),
+        path: Vec::new(),
+        delay_seconds: 0,
     };
     Hold { status: Status::Active, expires_at, claim: Claim::Lock(lock), ..bare(new_id(name.lane())) }
 }
@@ -165,6 +173,13 @@ fn bare(id: HoldId) -> Hold {
             resource_type: ResourceType::parse("T").unwrap(),
             release_token: id.uuid(),
             fencing_token: 1,
+            mode: Mode::Exclusive,
+            slot: None,
+            ttl_seconds: Some(60),
+            is_blocker: false,
+            blockers: Vec::new(),
+            path: Vec::new(),
+            delay_seconds: 0,
         }),
     }
 }
@@ -228,7 +243,7 @@ pub async fn transact(session: &mut Session, wants: &Wants, decide: impl FnOnce(
     let changed = |lane| decided.changes.pools.iter().any(|pool| pool.lane() == lane);
     let known = |(lane, state)| {
         let pools_version = versions[&lane] + i64::from(changed(lane));
-        (lane, CachedLane { last_batch: Some(batch.0), pools_version, state })
+        (lane, CachedLane { last_batch: Some(batch.0), pools_version, registry_version: 0, state })
     };
     decided.lanes.into_iter().map(known).collect()
 }

@@ -4,10 +4,11 @@ use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::{Command, Query, Trace, UnitId};
 use berth::domain::counter::{CounterOffer, Instead, OfferReason};
 use berth::domain::event::{Credits, Event, EventType};
-use berth::domain::hold::{Claim, EndReason, Hold, Lock, Opaque, Reservation, Status, Units};
+use berth::domain::hold::{Claim, EndReason, Hold, Opaque, Reservation, Status, Units};
 use berth::domain::id::{
     Actor, HoldId, Label, Lane, PoolName, Requester, ResourceName, ResourceType, Tenant, ZoneName,
 };
+use berth::domain::lock::{Lock, Mode};
 use berth::domain::look::{Look, Looked, Quoted};
 use berth::domain::outcome::{Answer, FieldReason, LockReleased, Lowered, Refusal, Shortfall};
 use berth::domain::quota::{Limits, Quota, TenantConfig};
@@ -262,6 +263,13 @@ pub fn lock() -> Hold {
             resource_type: ResourceType::parse("UserDefined").unwrap(),
             release_token: Uuid::parse_str("a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562").unwrap(),
             fencing_token: 7,
+            mode: Mode::Exclusive,
+            slot: None,
+            ttl_seconds: Some(60),
+            is_blocker: false,
+            blockers: Vec::new(),
+            path: Vec::new(),
+            delay_seconds: 0,
         }),
         ..reservation()
     }

@@ -8,6 +8,7 @@ use berth::domain::hold::Hold;
 use berth::domain::id::{Entropy, HoldId, Lane, LaneSet, PoolName, Tenant};
 use berth::domain::outcome::Outcome;
 use berth::domain::quota::{TenantState, TenantUse};
+use berth::domain::registry::Registry;
 use berth::domain::state::{Changes, Decided, Head, LaneState, State};
 use berth::domain::tick::tick_due;
 use berth::domain::window::Instant;
@@ -22,7 +23,11 @@ pub struct World {
 
 impl World {
     pub fn new(now: Instant) -> World {
-        let lane = || LaneState { head: Head { seq: 0, fence: 0, now }, pools: BTreeMap::new() };
+        let lane = || LaneState {
+            head: Head { seq: 0, fence: 0, now },
+            pools: BTreeMap::new(),
+            registry: Registry::default(),
+        };
         World {
             lanes: Lane::all().map(|number| (number, lane())).collect(),
             holds: BTreeMap::new(),
@@ -44,12 +49,15 @@ impl World {
         let lanes = wanted.iter().filter_map(|lane| self.lanes.remove_entry(&lane)).collect();
         let mut state = State::new(lanes);
         let mut state_tenants = Vec::new();
-        let names: Vec<_> = requests.iter().flat_map(Request::lock_names).collect();
+        let mut names: Vec<_> = requests.iter().flat_map(Request::lock_names).collect();
+        names.extend(due.iter().filter_map(|id| self.holds.get(id)?.lock_name()));
+        let names = state.related(&names);
         let named = requests.iter().flat_map(|request| request.command.hold_ids()).chain(due.iter().copied());
         let locks = self
             .holds
             .values()
-            .filter(|hold| !hold.status.is_terminal() && hold.lock_name().is_some_and(|name| names.contains(&name)));
+            .filter(|hold| !hold.status.is_terminal() || hold.due_at().is_some())
+            .filter(|hold| hold.lock_name().is_some_and(|name| names.contains(&name)));
         let locks: Vec<HoldId> = locks.map(|hold| hold.id).collect();
         for tenant in self.tenants_of(requests, due) {
             let known = self.tenants.remove(&tenant);
@@ -84,7 +92,7 @@ impl World {
         let callers = requests.iter().filter_map(|request| request.tenant.clone());
         let is_limited = |tenant: &Tenant| {
             let config = self.tenants.get(tenant).and_then(|known| known.config.as_ref());
-            config.is_some_and(|config| config.limits.has_any())
+            config.is_some_and(|config| config.limits.has_any() || !config.registered_prefixes.is_empty())
         };
         put.chain(callers.chain(owners).filter(is_limited)).collect()
     }

@@ -1,65 +1,168 @@
-//! `lock`: claims a named resource; its holder is told that it holds it, anybody else that it is held.
+//! `lock`: claims a named resource; its holder is told that it holds it, anybody else that it is held, or is queued.
 
 use super::Caller;
 use crate::domain::command::TakeLock;
+use crate::domain::contention::{self, Ahead, Need, Obstacle};
 use crate::domain::event::EventType;
-use crate::domain::hold::{Claim, Hold, Lock, Status};
-use crate::domain::id::{HoldId, Lane};
-use crate::domain::outcome::{Answer, LockAnswer, LockStatus, Outcome, Refusal};
+use crate::domain::hold::{Claim, Hold, Status};
+use crate::domain::id::{HoldId, Requester, ResourceType};
+use crate::domain::lock::{Lock, Mode, WAITERS_MAX};
+use crate::domain::outcome::{Answer, LockAnswer, LockStatus, Outcome, Place, Refusal};
 use crate::domain::resource::LockName;
 use crate::domain::state::State;
-use crate::domain::tick::tick_hold;
+use crate::domain::tick::tick_related;
 use crate::domain::window::{Instant, later};
 
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> Outcome {
     let name = caller.lock_name(&command.resource);
-    let lane = name.lane();
-    let now = state.now(lane).ok_or(Refusal::NotFound)?;
-    if let Some(claim) = present_claim(state, &name) {
-        let is_callers = claim.lock().is_some_and(|lock| lock.requester == command.requester);
-        return match is_callers {
-            true => answer(command, LockStatus::AlreadyHad, Some(claim)),
-            false => answer(command, LockStatus::AlreadyHeld, None),
-        };
+    let now = state.now(name.lane()).ok_or(Refusal::NotFound)?;
+    tick_related(state, &name);
+    if !is_valid(state, &name, command.mode) {
+        return answer(command, LockStatus::NotValid);
     }
-    state.tenants().check_lock(caller.tenant, now)?;
+    if let Some(own) = own_claim(state, &name, &command.requester) {
+        return had(state, command, own, now);
+    }
 
-    let fencing_token = state.draw_fence(lane);
-    let claim = new_claim(caller, command, now, lane, fencing_token);
-    let claim = state.record(claim, EventType::Active, now, &caller.cause);
-    answer(command, LockStatus::Acquired, Some(claim))
+    let need = Need::new(state, &name, Some(&command.requester), command.mode);
+    let ahead = Ahead::of(state, &state.related([&name]));
+    match (contention::rooms(state, &need, &ahead), command.wait_seconds) {
+        (Ok(rooms), _) => {
+            let count = 1 + contention::blockers_to_take(&rooms);
+            state.tenants().check_locks(caller.tenant, now, count)?;
+            let claim = new_claim(state, caller, command, now);
+            let claim = contention::grant(state, claim, &need, &rooms, now, &caller.cause);
+            answered(state, command, LockStatus::Acquired, claim, now)
+        }
+        (Err(_), Some(wait_seconds)) if waiting(state, &name) < WAITERS_MAX => {
+            state.tenants().check_locks(caller.tenant, now, 1 + need.blockers.len() as u64)?;
+            let mut claim = new_claim(state, caller, command, now);
+            claim.expires_at = Some(later(now, wait_seconds));
+            let claim = state.record(claim, EventType::Queued, now, &caller.cause);
+            answered(state, command, LockStatus::Queued, claim, now)
+        }
+        (Err(Obstacle::NoPlace), _) => answer(command, LockStatus::NotAvailable),
+        (Err(Obstacle::Held | Obstacle::Awaited), _) => answer(command, LockStatus::AlreadyHeld),
+    }
 }
 
-/// The live claim on a lock, after what was due for it has been done.
-pub(super) fn present_claim(state: &mut State, name: &LockName) -> Option<Hold> {
-    let id = state.lock_holder(name)?.id;
-    tick_hold(state, id);
-    state.lock_holder(name).cloned()
+/// May a lock of this name be taken at all, and in this mode?
+fn is_valid(state: &State, name: &LockName, mode: Mode) -> bool {
+    let Some(registry) = state.registry(name.lane()) else { return false };
+    let must_be_registered = state.tenants().is_registered_prefix(&name.tenant, &name.resource);
+    match registry.get(name) {
+        Some(resource) => mode == Mode::Exclusive || resource.capacity == 1,
+        None => !must_be_registered && !registry.is_place(name),
+    }
 }
 
-fn new_claim(caller: &Caller, command: &TakeLock, now: Instant, lane: Lane, fencing_token: i64) -> Hold {
+/// The claim on a lock by which a requester holds it, or waits for it.
+fn own_claim(state: &State, name: &LockName, requester: &Requester) -> Option<Hold> {
+    let is_own = |claim: &&Hold| claim.lock().is_some_and(|lock| lock.requester == *requester);
+    let mut own = state.claims(name).filter(|claim| !claim.status.is_terminal()).filter(is_own);
+    let first = own.next()?;
+    // As a blocker it may have come while its requester waited for it.
+    Some(own.find(|claim| claim.status == Status::Active).unwrap_or(first).clone())
+}
+
+fn had(state: &State, command: &TakeLock, own: Hold, now: Instant) -> Outcome {
+    let covers = own.lock().is_some_and(|lock| lock.mode.covers(command.mode));
+    match own.status {
+        Status::Waitlisted => answered(state, command, LockStatus::Queued, own, now),
+        _ if covers => answered(state, command, LockStatus::AlreadyHad, own, now),
+        // Shared, and wanted alone.
+        _ => answer(command, LockStatus::AlreadyHeld),
+    }
+}
+
+fn new_claim(state: &State, caller: &Caller, command: &TakeLock, now: Instant) -> Hold {
+    let name = caller.lock_name(&command.resource);
+    let registered = || contention::resource_type(state, caller.tenant, &command.resource);
+    let resource_type = command.resource_type.clone().or_else(registered).unwrap_or_else(ResourceType::user_defined);
     Hold {
-        id: HoldId::mint(now, lane, &caller.entropy),
+        id: HoldId::mint(now, name.lane(), &caller.entropy),
         tenant: caller.tenant.clone(),
-        status: Status::Active,
+        status: Status::Waitlisted,
         end_reason: None,
         version: 0,
         created_at: now,
         created_by: caller.cause.actor.clone(),
         deactivated_at: None,
-        expires_at: command.ttl_seconds.map(|seconds| later(now, seconds)),
+        expires_at: None,
         last_seq: 0,
         claim: Claim::Lock(Lock {
             requester: command.requester.clone(),
             resource: command.resource.clone(),
-            resource_type: command.resource_type.clone(),
+            resource_type,
             release_token: caller.entropy.token(),
-            fencing_token,
+            fencing_token: 0,
+            mode: command.mode,
+            slot: None,
+            ttl_seconds: command.ttl_seconds,
+            is_blocker: false,
+            blockers: Vec::new(),
+            path: Vec::new(),
+            delay_seconds: 0,
         }),
     }
 }
 
-fn answer(command: &TakeLock, status: LockStatus, claim: Option<Hold>) -> Outcome {
+fn answer(command: &TakeLock, status: LockStatus) -> Outcome {
     let (requester, resource) = (command.requester.clone(), command.resource.clone());
-    Ok(Answer::Lock(LockAnswer { requester, resource, status, claim }))
+    Ok(Answer::Lock(LockAnswer { requester, resource, status, claim: None, blockers: Vec::new(), place: None }))
+}
+
+fn answered(state: &State, command: &TakeLock, status: LockStatus, claim: Hold, now: Instant) -> Outcome {
+    let (requester, resource) = (command.requester.clone(), command.resource.clone());
+    let place = (claim.status == Status::Waitlisted).then(|| place(state, &claim, now));
+    let blockers = blockers(state, &claim);
+    Ok(Answer::Lock(LockAnswer { requester, resource, status, claim: Some(claim), blockers, place }))
+}
+
+/// What its requester holds with a lock.
+fn blockers(state: &State, claim: &Hold) -> Vec<Hold> {
+    let Some(lock) = claim.lock() else { return Vec::new() };
+    let name = |resource| LockName { tenant: claim.tenant.clone(), resource };
+    let is_own = |other: &&Hold| {
+        other.status == Status::Active && other.lock().is_some_and(|it| it.requester == lock.requester && it.is_blocker)
+    };
+    let names = lock.blockers.iter().cloned().map(name);
+    names.filter_map(|name| state.claims(&name).find(is_own).cloned()).collect()
+}
+
+fn waiting(state: &State, name: &LockName) -> usize {
+    state.claims(name).filter(|claim| contention::is_waiting(state, claim)).count()
+}
+
+/// Where a claim stands in its queue, and how long it would wait if everybody before it held the lock for as long as
+/// they said.
+fn place(state: &State, claim: &Hold, now: Instant) -> Place {
+    let Some(name) = claim.lock_name() else { return Place { position: 1, wait_seconds: None } };
+    let claims = || state.claims(&name);
+    let mut before: Vec<&Hold> =
+        claims().filter(|other| contention::is_waiting(state, other) && other.last_seq < claim.last_seq).collect();
+    before.sort_unstable_by_key(|other| other.last_seq);
+    let seconds = |until: Instant| u64::try_from((until - now).num_milliseconds().max(0)).unwrap_or(0).div_ceil(1000);
+    // When each of the places comes free; one that is free now waits for something else.
+    let held = contention::holders(state, &name);
+    let mut free: Vec<Option<u64>> = held.iter().map(|holder| holder.expires_at.map(seconds)).collect();
+    let closed = claims().filter_map(Hold::opens_at).map(|at| Some(seconds(at)));
+    free.extend(closed);
+    let mut wait_seconds = next_free(&mut free, 0);
+    for other in &before {
+        let lasts = other.lock().and_then(|lock| lock.ttl_seconds).map(u64::from);
+        let until = wait_seconds.zip(lasts).map(|(from, lasts)| from.saturating_add(lasts));
+        free.push(until);
+        wait_seconds = next_free(&mut free, 0);
+    }
+    Place { position: before.len() + 1, wait_seconds }
+}
+
+/// Takes out the place that comes free first; those that never do come last.
+fn next_free(free: &mut Vec<Option<u64>>, none: u64) -> Option<u64> {
+    let first = free.iter().enumerate().min_by_key(|(_, at)| at.unwrap_or(u64::MAX)).map(|(index, _)| index);
+    match first {
+        Some(index) => free.swap_remove(index),
+        None => Some(none),
+    }
 }

@@ -1,7 +1,7 @@
 //! What is asked beforehand. Nothing here records anything; what has lapsed is taken out of a pool's use first, as
 //! before every decision.
 
-use super::{Caller, availability, check, extension, find, find_pool, quote};
+use super::{Caller, availability, check, extension, find, find_pool, holders, quote};
 use crate::domain::id::Lane;
 use crate::domain::look::{Look, Target};
 use crate::domain::outcome::{Answer, Outcome, Refusal};
@@ -17,6 +17,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, look: &Look) -> Outcome
         Look::Find(find) => find::look(state, find),
         Look::Extension(id) => extension::look(state, caller, *id),
         Look::Quote(quote) => quote::look(state, quote),
+        Look::Locks(check) => holders::look(state, caller, check),
     };
     Ok(Answer::Looked(Box::new(looked?)))
 }

@@ -4,9 +4,10 @@
 //! | file | verbs |
 //! |---|---|
 //! | `reserve`, `confirm`, `extend`, `terminate`, `cancel`, `update` | reservations |
-//! | `lock`, `unlock`, `renew` | locks |
+//! | `lock`, `unlock`, `renew`, `register` | locks |
+//! | `transact` | several of these in one |
 //! | `pool_put`, `withdraw`, `tenant_put`, `operator` | the operator's |
-//! | `look`: `availability`, `find`, `extension`, `quote` | what is asked beforehand; they change nothing |
+//! | `look`: `availability`, `find`, `extension`, `quote`, `holders` | what is asked beforehand; they change nothing |
 //! | `check` | what several of them check |
 //! | `offers` | what would fit in place of what does not |
 //! | `dry_run` | any of them, taken back |
@@ -19,16 +20,19 @@ mod dry_run;
 mod extend;
 mod extension;
 mod find;
+mod holders;
 mod lock;
 mod look;
 mod offers;
 mod operator;
 mod pool_put;
 mod quote;
+mod register;
 mod renew;
 mod reserve;
 mod tenant_put;
 mod terminate;
+mod transact;
 mod unlock;
 mod update;
 mod withdraw;
@@ -102,6 +106,8 @@ fn decide_for(state: &mut State, caller: &Caller, command: &Command) -> Outcome 
         Command::Lock(lock) => lock::decide(state, caller, lock),
         Command::Unlock(unlock) => unlock::decide(state, caller, unlock),
         Command::Renew(renew) => renew::decide(state, caller, renew),
+        Command::Register(register) => register::decide(state, caller, register),
+        Command::Transact(transact) => transact::decide(state, caller, transact),
         Command::Several(commands) => Ok(Answer::Several(several(state, caller, commands))),
         Command::Look(look) => look::decide(state, caller, look),
         Command::PoolPut(_) | Command::TenantPut(_) | Command::ReservationTerminate(_) | Command::LockRelease(_) => {

@@ -1,14 +1,13 @@
 //! The operator's hand on what belongs to a tenant: no policy of the pool binds it.
 
-use super::lock::present_claim;
 use super::withdraw::taken_back;
-use super::{Caller, Subject};
+use super::{Caller, Subject, unlock};
 use crate::domain::command::{LockRelease, Request, ReservationTerminate, UnitId};
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Hold, Status};
 use crate::domain::outcome::{Answer, LockReleased, Outcome, Refusal, Terminated};
 use crate::domain::state::{Cause, State};
-use crate::domain::tick::ended;
+use crate::domain::tick::tick_related;
 use crate::domain::window::ceil;
 
 /// Cancels what has not started, ends what runs; what is over stays as it is.
@@ -33,14 +32,16 @@ fn answer(hold: Hold, units: Vec<u32>, credit_cents: i64) -> Outcome {
     Ok(Answer::Terminated(Box::new(Terminated { hold, terminated_units, already_terminated, credit_cents })))
 }
 
-/// Ends the live claim on a lock, without its token.
+/// Ends the claims that hold a lock, without their tokens; who waits gets it.
 pub(super) fn release(state: &mut State, request: &Request, command: &LockRelease) -> Outcome {
     let name = command.name();
     let now = state.now(name.lane()).ok_or(Refusal::NotFound)?;
-    let claim = present_claim(state, &name).map(|claim| {
-        let claim = ended(claim, Status::Ended, EndReason::Operator, now);
-        state.record(claim, EventType::Ended, now, &Cause::request(request))
-    });
+    tick_related(state, &name);
+    let claims: Vec<Hold> = state.claims(&name).filter(|claim| claim.status == Status::Active).cloned().collect();
+    for claim in &claims {
+        unlock::release(state, claim.clone(), EndReason::Operator, now, &Cause::request(request));
+    }
+    let ended = claims.iter().filter_map(|claim| state.hold(claim.id).cloned()).collect();
     let (tenant, resource) = (command.tenant.clone(), command.resource.clone());
-    Ok(Answer::LockReleased(LockReleased { tenant, resource, claim }))
+    Ok(Answer::LockReleased(LockReleased { tenant, resource, claims: ended }))
 }

@@ -13,14 +13,15 @@ use crate::domain::resource::LockName;
 pub(super) struct Trial {
     /// `None`: there was no such hold.
     holds: Vec<(HoldId, Option<Known>)>,
-    /// The hold on a lock; `None`: nobody's.
-    lock_holders: Vec<(LockName, Option<HoldId>)>,
+    /// The claims on a lock; `None`: there were none.
+    claims: Vec<(LockName, Option<BTreeSet<HoldId>>)>,
 }
 
 /// Where a trial began.
 struct Checkpoint {
     heads: BTreeMap<Lane, Head>,
     changed_pools: BTreeSet<PoolName>,
+    changed_resources: BTreeSet<LockName>,
     tenants: Touched,
     events: usize,
     steps: usize,
@@ -29,29 +30,48 @@ struct Checkpoint {
 }
 
 impl State {
-    /// Lets `decide` change the state as it will, and takes all of it back: holds, lock holders, events, pools with
-    /// their use, and the counters of the lanes. What lapsed meanwhile stays so, because only time did that.
+    /// Lets `decide` change the state as it will, and takes all of it back: holds, claims on locks, events, pools with
+    /// their use, what is registered, and the counters of the lanes. What lapsed meanwhile stays so, because only time
+    /// did that.
     pub fn tried<T>(&mut self, decide: impl FnOnce(&mut State) -> T) -> T {
+        self.attempted(|state| (decide(state), false))
+    }
+
+    /// The same, but what was changed stays where `decide` says so.
+    pub fn attempted<T>(&mut self, decide: impl FnOnce(&mut State) -> (T, bool)) -> T {
         let checkpoint = Checkpoint {
             heads: self.lanes.iter().map(|(lane, state)| (*lane, state.head)).collect(),
             changed_pools: self.changed_pools.clone(),
+            changed_resources: self.changed_resources.clone(),
             tenants: self.tenants.touched(),
             events: self.events.len(),
             steps: self.rollback.0.len(),
             outer: self.trial.replace(Trial::default()),
         };
-        let decided = decide(self);
-        self.take_back(checkpoint);
+        let (decided, is_kept) = decide(self);
+        match is_kept {
+            true => self.keep(checkpoint.outer),
+            false => self.take_back(checkpoint),
+        }
         decided
     }
 
-    /// Notes what a hold and the holder of its lock are, before `remember` changes them.
+    /// What was changed belongs to the trial within which this one took place, if there is one.
+    fn keep(&mut self, outer: Option<Trial>) {
+        let inner = std::mem::replace(&mut self.trial, outer);
+        if let (Some(outer), Some(inner)) = (&mut self.trial, inner) {
+            outer.holds.extend(inner.holds);
+            outer.claims.extend(inner.claims);
+        }
+    }
+
+    /// Notes what a hold and the claims on its lock are, before `remember` changes them.
     pub(super) fn note_for_trial(&mut self, hold: &Hold) {
         let Some(trial) = &mut self.trial else { return };
         trial.holds.push((hold.id, self.holds.get(&hold.id).cloned()));
         if let Some(name) = hold.lock_name() {
-            let holder = self.lock_holders.get(&name).copied();
-            trial.lock_holders.push((name, holder));
+            let claims = self.claims.get(&name).cloned();
+            trial.claims.push((name, claims));
         }
     }
 
@@ -67,7 +87,8 @@ impl State {
         self.events.truncate(checkpoint.events);
         self.changed_pools = checkpoint.changed_pools;
         restore(&mut self.holds, trial.holds);
-        restore(&mut self.lock_holders, trial.lock_holders);
+        self.changed_resources = checkpoint.changed_resources;
+        restore(&mut self.claims, trial.claims);
     }
 }
 

@@ -6,4 +6,5 @@ hold.lane, hold.id, hold.kind::text as kind, hold.tenant, hold.status::text as s
     hold.launch_specification::text as launch_specification, hold.tags::text as tags, hold.offer_key,
     hold.unit_price_cents, hold.return_buyback_price_cents, hold.pause_buyback_price_cents, hold.total_price_cents,
     hold.requester, hold.resource, hold.resource_type, hold.release_token, hold.fencing_token,
-    hold.paused_at, hold.ending_soon_seconds, hold.warned_end, hold.last_seq, hold.zone
+    hold.paused_at, hold.ending_soon_seconds, hold.warned_end, hold.last_seq, hold.zone,
+    hold.is_shared, hold.slot, hold.ttl_seconds, hold.is_blocker, hold.blockers, hold.tree_path, hold.delay_seconds

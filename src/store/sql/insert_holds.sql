@@ -5,7 +5,8 @@ insert into hold (
     occupied_until, pool, name, instance_type, region, start_time, end_time, quantity, intervals, units, units_bound,
     launch_specification, tags, offer_key, unit_price_cents, return_buyback_price_cents, pause_buyback_price_cents,
     total_price_cents, requester, resource, resource_type, release_token, fencing_token, paused_at,
-    ending_soon_seconds, warned_end, last_seq, zone
+    ending_soon_seconds, warned_end, last_seq, zone,
+    is_shared, slot, ttl_seconds, is_blocker, blockers, tree_path, delay_seconds
 )
 select
     new.lane, new.id, new.kind::hold_kind, new.tenant, new.status::hold_status, new.end_reason::end_reason, new.version,
@@ -14,5 +15,6 @@ select
     new.units::integer[], new.units_bound, new.launch_specification::json, new.tags::json, new.offer_key,
     new.unit_price_cents, new.return_buyback_price_cents, new.pause_buyback_price_cents, new.total_price_cents,
     new.requester, new.resource, new.resource_type, new.release_token, new.fencing_token,
-    new.paused_at, new.ending_soon_seconds, new.warned_end, new.last_seq, new.zone
+    new.paused_at, new.ending_soon_seconds, new.warned_end, new.last_seq, new.zone,
+    new.is_shared, new.slot, new.ttl_seconds, new.is_blocker, new.blockers, new.tree_path, new.delay_seconds
 from {rows}

@@ -1,5 +1,5 @@
 -- name: load_holds
--- Load the holds of a batch: by id, live claims by the lock's name, and what is due in order.
+-- Load the holds of a batch: by id, the claims on locks by name, and what is due in order.
 -- Each row that is asked for is looked up by itself: a limit keeps the planner from turning the loop round.
 select false as is_due, {hold}
 from unnest($1::smallint[], $2::uuid[]) as wanted (lane, id)
@@ -12,8 +12,8 @@ from unnest($3::smallint[], $4::text[], $5::text[]) as wanted (lane, tenant, res
 cross join lateral (
     select * from hold
     where hold.lane = wanted.lane and hold.tenant = wanted.tenant and hold.resource = wanted.resource
-        and hold.kind = 'lock' and hold.status < 'Canceled'
-    limit 1
+        and hold.kind = 'lock' and (hold.status < 'Canceled' or hold.due_at is not null)
+    limit 20000
 ) as hold
 union all
 select true, {hold}

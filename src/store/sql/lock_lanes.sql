@@ -3,7 +3,7 @@
 -- Reads nothing but what it locks: the snapshot is older than the locks, and only a locked row is read as it is now.
 -- The batch's row waits for the count, so its clock is read after the last lock.
 with locked as materialized (
-    select lane, seq, fence, decided_at, last_batch, pools_version, tenants_batch
+    select lane, seq, fence, decided_at, last_batch, pools_version, tenants_batch, registry_version
     from lane
     where lane = any($1::smallint[])
     order by lane
@@ -16,6 +16,6 @@ entered as (
 )
 select
     locked.lane, locked.seq, locked.fence, locked.last_batch, locked.pools_version,
-    locked.tenants_batch,
+    locked.tenants_batch, locked.registry_version,
     greatest(entered.at, locked.decided_at) as now
 from locked cross join entered

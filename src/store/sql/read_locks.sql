@@ -8,6 +8,6 @@ left join (
         select * from hold
         where hold.lane = wanted.lane and hold.tenant = wanted.tenant and hold.resource = wanted.resource
             and hold.kind = 'lock' and hold.status < 'Canceled'
-        limit 1
+        limit 20000
     ) as hold
 ) on true

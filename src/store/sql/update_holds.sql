@@ -38,7 +38,14 @@ set
     ending_soon_seconds = new.ending_soon_seconds,
     warned_end = new.warned_end,
     last_seq = new.last_seq,
-    zone = new.zone
+    zone = new.zone,
+    is_shared = new.is_shared,
+    slot = new.slot,
+    ttl_seconds = new.ttl_seconds,
+    is_blocker = new.is_blocker,
+    blockers = new.blockers,
+    tree_path = new.tree_path,
+    delay_seconds = new.delay_seconds
 from {rows}
 cross join lateral (
     select present.ctid as place

@@ -5,22 +5,33 @@ use serde_json::{Value, json};
 use super::{array, closed, id, instant, integer, nullable, says, text};
 
 pub fn lock_reply() -> Value {
-    let own = "The caller's own claim only: null for ALREADY_HELD.";
+    let statuses = ["ACQUIRED", "ALREADY_HAD", "ALREADY_HELD", "NOT_AVAILABLE", "NOT_VALID", "QUEUED"];
+    let slots = json!({"type": "object", "additionalProperties": text()});
+    let own = "The caller's own claim only: null where it has none.";
     closed(
         vec![
             ("resource", text()),
             ("requester", text()),
-            ("status", json!({"type": "string", "enum": ["ACQUIRED", "ALREADY_HAD", "ALREADY_HELD"]})),
+            ("status", json!({"type": "string", "enum": statuses})),
             ("explanation", says(text(), "One sentence for a person.")),
             ("release_token", says(nullable(id()), own)),
             ("fencing_token", says(nullable(integer(0)), own)),
             ("expires_at", says(nullable(instant()), own)),
-            ("acquired_slots", json!({"type": "null"})),
-            ("acquired_blockers", json!({"type": "null"})),
-            ("reserved_at_path", json!({"type": "null"})),
+            ("acquired_slots", says(nullable(slots), "By resource the name of the slot, of those that have several.")),
+            ("acquired_blockers", says(nullable(array(text())), "What was taken with it.")),
+            ("reserved_at_path", says(nullable(text()), "Where it stands in a tree: names with > between them.")),
             ("lock_id", says(nullable(id()), own)),
         ],
-        vec![],
+        vec![
+            ("position", says(integer(1), "QUEUED only: its place in the queue.")),
+            (
+                "estimated_wait_seconds",
+                says(
+                    nullable(integer(0)),
+                    "QUEUED only: if all before it hold as long as they said; null: without end.",
+                ),
+            ),
+        ],
     )
 }
 
@@ -46,11 +57,56 @@ pub fn check_reply() -> Value {
     closed(
         vec![
             ("resource", text()),
-            ("is_reserved", json!({"type": "boolean"})),
-            ("holder", says(nullable(text()), "The requester that holds it.")),
+            ("is_reserved", says(json!({"type": "boolean"}), "Nobody else could lock it now in exclusive mode.")),
+            ("holder", says(nullable(text()), "The requester that holds it, or what stands in its way in its tree.")),
             ("expires_at", nullable(instant())),
             ("fencing_token", nullable(integer(0))),
+            ("waiting", says(integer(0), "How many wait for it.")),
+        ],
+        vec![("holders", says(array(holder()), "Where there are several: each."))],
+    )
+}
+
+fn holder() -> Value {
+    closed(
+        vec![
+            ("holder", says(text(), "The requester.")),
+            ("lock_id", id()),
+            ("mode", json!({"type": "string", "enum": ["exclusive", "shared"]})),
+            ("slot", nullable(text())),
+            ("expires_at", nullable(instant())),
+            ("fencing_token", integer(1)),
         ],
         vec![],
     )
+}
+
+pub fn transact_reply() -> Value {
+    let item = "The reply that the request would get alone, {\"error\"} where it is refused, or {\"status\"} \
+                ROLLED_BACK or SKIPPED.";
+    closed(
+        vec![
+            ("status", json!({"type": "string", "enum": ["SUCCESS", "PARTIAL", "FAILED"]})),
+            ("results", says(array(json!({"type": "object"})), item)),
+        ],
+        vec![],
+    )
+}
+
+/// `has_holders`: as `resources` shows it.
+pub fn resource(has_holders: bool) -> Value {
+    let mut always = vec![
+        ("name", text()),
+        ("version", integer(1)),
+        ("capacity", says(integer(1), "How many may hold it at once.")),
+        ("slots", says(nullable(array(text())), "Their names, where there are several.")),
+        ("blocks", array(text())),
+        ("tree_path", says(nullable(text()), "Names with > between them, from the root to its own.")),
+        ("resource_type", nullable(text())),
+        ("lock_delay_seconds", integer(0)),
+    ];
+    if has_holders {
+        always.push(("holders", says(array(holder()), "The claims that hold it.")));
+    }
+    closed(always, vec![])
 }

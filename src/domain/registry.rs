@@ -1,0 +1,162 @@
+//! The resources that tenants have registered, and how they hang together: as trees, and by what is taken with what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::id::{ResourceName, Tenant};
+use super::lock::Resource;
+use super::resource::LockName;
+
+/// The registered resources of one lane: those of some tenants, each wholly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    resources: BTreeMap<LockName, Resource>,
+    /// The other ends of `parent`, and of `blocks` and `former_blocks`.
+    parts: BTreeMap<LockName, BTreeSet<ResourceName>>,
+    blocked_by: BTreeMap<LockName, BTreeSet<ResourceName>>,
+}
+
+impl Registry {
+    pub fn get(&self, name: &LockName) -> Option<&Resource> {
+        self.resources.get(name)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// How many may hold it at once.
+    pub fn capacity(&self, name: &LockName) -> u32 {
+        self.get(name).map_or(1, |resource| resource.capacity)
+    }
+
+    /// Gives what there was.
+    pub fn put(&mut self, resource: Resource) -> Option<Resource> {
+        let name = resource.lock_name();
+        let before = self.remove(&name);
+        if let Some(parent) = &resource.parent {
+            self.parts.entry(sibling(&name, parent)).or_default().insert(name.resource.clone());
+        }
+        for blocked in resource.blocks.iter().chain(&resource.former_blocks) {
+            self.blocked_by.entry(sibling(&name, blocked)).or_default().insert(name.resource.clone());
+        }
+        self.resources.insert(name, resource);
+        before
+    }
+
+    pub fn remove(&mut self, name: &LockName) -> Option<Resource> {
+        let before = self.resources.remove(name)?;
+        if let Some(parent) = &before.parent {
+            take_out(&mut self.parts, sibling(name, parent), &name.resource);
+        }
+        for blocked in before.blocks.iter().chain(&before.former_blocks) {
+            take_out(&mut self.blocked_by, sibling(name, blocked), &name.resource);
+        }
+        Some(before)
+    }
+
+    /// What it is a part of, nearest first.
+    pub fn ancestors<'a>(&'a self, name: &LockName) -> impl Iterator<Item = &'a ResourceName> {
+        let tenant = name.tenant.clone();
+        let parent = move |tenant: &Tenant, resource: &ResourceName| {
+            let name = LockName { tenant: tenant.clone(), resource: resource.clone() };
+            self.get(&name).and_then(|resource| resource.parent.as_ref())
+        };
+        std::iter::successors(parent(&tenant, &name.resource), move |resource| parent(&tenant, resource))
+    }
+
+    /// What is a part of it, directly or not.
+    pub fn descendants<'a>(&'a self, name: &LockName) -> impl Iterator<Item = &'a ResourceName> {
+        let mut found: Vec<&ResourceName> = self.parts.get(name).into_iter().flatten().collect();
+        let mut next = 0;
+        while let Some(resource) = found.get(next) {
+            found.extend(self.parts.get(&sibling(name, resource)).into_iter().flatten());
+            next += 1;
+        }
+        found.into_iter()
+    }
+
+    /// Does it stand above itself? Has to be asked after each change of a parent, before its ancestors are.
+    pub fn is_in_circle(&self, name: &LockName) -> bool {
+        self.ancestors(name).take(self.resources.len()).any(|ancestor| *ancestor == name.resource)
+    }
+
+    /// Has it to be held with itself?
+    pub fn blocks_itself(&self, name: &LockName) -> bool {
+        let blocks_it = |by: &LockName| self.get(by).is_some_and(|resource| resource.blocks.contains(&name.resource));
+        blocks_it(name) || self.blockers(name).iter().any(|blocker| blocks_it(&sibling(name, blocker)))
+    }
+
+    /// The names from the root to its own; empty where it stands in no tree.
+    pub fn path(&self, name: &LockName) -> Vec<ResourceName> {
+        let mut path: Vec<ResourceName> = self.ancestors(name).cloned().collect();
+        if path.is_empty() && !self.parts.contains_key(name) {
+            return path;
+        }
+        path.reverse();
+        path.push(name.resource.clone());
+        path
+    }
+
+    /// All that has to be held with it, sorted.
+    pub fn blockers(&self, name: &LockName) -> Vec<ResourceName> {
+        let mut found = BTreeSet::new();
+        let mut left = vec![name.clone()];
+        while let Some(next) = left.pop() {
+            for blocked in self.get(&next).map_or(&[][..], |resource| &resource.blocks) {
+                if *blocked != name.resource && found.insert(blocked.clone()) {
+                    left.push(sibling(name, blocked));
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// Is it the name of a place of a resource that has several?
+    pub fn is_place(&self, name: &LockName) -> bool {
+        let Some((resource, number)) = name.resource.as_str().rsplit_once('_') else { return false };
+        let is_below = |capacity: u32| capacity > 1 && number.parse::<u32>().is_ok_and(|number| number < capacity);
+        let is_number = !number.is_empty() && (number == "0" || !number.starts_with('0'));
+        let resource = ResourceName::parse(resource).and_then(|resource| self.get(&sibling(name, &resource)));
+        is_number && resource.is_some_and(|resource| is_below(resource.capacity))
+    }
+
+    /// All that a claim on one of these can come to depend on: what stands with them in trees, or is taken with what.
+    pub fn related<'a>(&self, names: impl IntoIterator<Item = &'a LockName>) -> BTreeSet<LockName> {
+        let mut found: BTreeSet<LockName> = names.into_iter().cloned().collect();
+        if self.is_empty() {
+            return found;
+        }
+        let mut left: Vec<LockName> = found.iter().cloned().collect();
+        while let Some(next) = left.pop() {
+            for neighbour in self.neighbours(&next) {
+                let neighbour = sibling(&next, neighbour);
+                if found.insert(neighbour.clone()) {
+                    left.push(neighbour);
+                }
+            }
+        }
+        found
+    }
+
+    fn neighbours<'a>(&'a self, name: &LockName) -> impl Iterator<Item = &'a ResourceName> {
+        let own = self
+            .get(name)
+            .into_iter()
+            .flat_map(|resource| resource.parent.iter().chain(&resource.blocks).chain(&resource.former_blocks));
+        let others = [self.parts.get(name), self.blocked_by.get(name)].into_iter().flatten().flatten();
+        own.chain(others)
+    }
+}
+
+fn sibling(name: &LockName, resource: &ResourceName) -> LockName {
+    LockName { tenant: name.tenant.clone(), resource: resource.clone() }
+}
+
+fn take_out(map: &mut BTreeMap<LockName, BTreeSet<ResourceName>>, key: LockName, name: &ResourceName) {
+    if let Some(names) = map.get_mut(&key) {
+        names.remove(name);
+        if names.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
