@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use berth::domain::outcome::{Answer, LockStatus, ReleaseStatus, RenewStatus};
+use berth::domain::outcome::Answer;
 use berth::domain::quota::TenantUse;
 use berth::wire::verb::Verb;
 use berth::wire::{event, reply, schema};
@@ -12,20 +12,20 @@ use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
 use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
-use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
+use crate::replies::{parse, terminated};
 use crate::samples::{
-    REQUESTS, at, bare_reservation, events, lock, lock_released, looked, lowered, pools, refusals, reservation,
-    still_booked, tenants, zoned_reservation,
+    REQUESTS, at, bare_reservation, events, looked, lowered, pools, refusals, reservation, still_booked, tenants,
+    zoned_reservation,
 };
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
 }
 
-struct Schemas(BTreeMap<String, Validator>);
+pub struct Schemas(BTreeMap<String, Validator>);
 
 impl Schemas {
-    fn new() -> Schemas {
+    pub fn new() -> Schemas {
         let documents: Vec<(String, Value)> =
             schema::documents().into_iter().filter(|(name, _)| name != "asyncapi.json").collect();
         let mut registry = Registry::new();
@@ -40,11 +40,11 @@ impl Schemas {
         Schemas(documents.iter().map(build).collect())
     }
 
-    fn is_valid(&self, name: &str, value: &Value) -> bool {
+    pub fn is_valid(&self, name: &str, value: &Value) -> bool {
         self.0[name].is_valid(value)
     }
 
-    fn assert_valid(&self, name: &str, value: &Value) {
+    pub fn assert_valid(&self, name: &str, value: &Value) {
         let faults: Vec<String> =
             self.0[name].iter_errors(value).map(|fault| format!("{fault} at {}", fault.instance_path())).collect();
         assert!(faults.is_empty(), "{name}: {faults:?} in {value}");
@@ -206,20 +206,6 @@ fn every_reply_validates() {
         assert_reply(Verb::Schedule, encoded);
     }
     assert_reply(Verb::Terminate, reply::outcome(&Ok(terminated())));
-    for status in [LockStatus::Acquired, LockStatus::AlreadyHad, LockStatus::AlreadyHeld] {
-        assert_reply(Verb::Lock, reply::outcome(&Ok(lock_answer(status))));
-    }
-    assert_reply(Verb::Lock, reply::outcome(&several()));
-    for status in [ReleaseStatus::Relinquished, ReleaseStatus::NotReserved, ReleaseStatus::DoesntOwnReservation] {
-        assert_reply(Verb::Unlock, reply::outcome(&Ok(unlock_answer(status))));
-    }
-    for status in [RenewStatus::Renewed, RenewStatus::NotReserved, RenewStatus::DoesntOwnReservation] {
-        assert_reply(Verb::Renew, reply::outcome(&Ok(renew_answer(status))));
-    }
-    let name = lock().lock_name().unwrap().resource;
-    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock()))], false));
-    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock())), (name, None)], true));
-    assert_reply(Verb::Verify, reply::verify(1, None));
     for pool in pools() {
         for verb in [Verb::PoolPut, Verb::PoolGet] {
             assert_reply(verb, reply::pool(&pool));
@@ -227,9 +213,6 @@ fn every_reply_validates() {
     }
     assert_reply(Verb::PoolPut, reply::outcome(&Ok(lowered())));
     assert_reply(Verb::ReservationTerminate, reply::outcome(&Ok(terminated())));
-    for claim in [Some(lock()), None] {
-        assert_reply(Verb::LockRelease, reply::outcome(&Ok(lock_released(claim))));
-    }
     assert_reply(Verb::PoolList, reply::pools(&pools(), true));
     assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
     for (verb, looked) in looked() {
