@@ -95,7 +95,12 @@ fn fields_are_refused_by_name() {
         (Verb::Reserve, r#"{"pool":null,"pool":"gpu"}"#, "pool duplicate_field"),
         (Verb::Reserve, &reserve(r#""zone":"a.b""#), "zone invalid_string"),
         (Verb::Reserve, &reserve(r#""dry_run":1"#), "dry_run wrong_type"),
-        (Verb::Lock, r#"{"requester":"a","resource":"x","dry_run":true}"#, "dry_run unknown_field"),
+        (Verb::Lock, r#"{"requester":"a","resource":"x","dry_run":"true"}"#, "dry_run wrong_type"),
+        (
+            Verb::Transact,
+            r#"{"method":"FIRST","request_type":"RESERVE","requests":[],"dry_run":true}"#,
+            "dry_run unknown_field",
+        ),
         (Verb::Reserve, &reserve(r#""instance_type":"a""#), "instance_type out_of_range"),
         (Verb::Reserve, &reserve(r#""region":"a""#), "region out_of_range"),
         (Verb::Reserve, &reserve(r#""tags":{"a":"1","a":"2"}"#), "tags duplicate_field"),

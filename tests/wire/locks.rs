@@ -226,6 +226,20 @@ fn an_item_of_a_transaction_is_one_request_of_its_kind() {
 }
 
 #[test]
+fn a_dry_run_is_asked_for_by_an_object_and_not_by_an_item() {
+    let token = format!(r#""release_token":"{ID}""#);
+    for (verb, body) in [
+        (Verb::Lock, lock("")),
+        (Verb::Unlock, lock(&format!(",{token}"))),
+        (Verb::Renew, format!(r#"{{"resource":"x","ttl_seconds":1,{token}}}"#)),
+    ] {
+        let with = |value: bool| body.replacen('{', &format!(r#"{{"dry_run":{value},"#), 1);
+        assert_told(verb, &format!("[{body},{}]", with(true)), "[1].dry_run out_of_range");
+        assert_eq!(canonical(verb, &format!("[{}]", with(false))), format!("[{}]", canonical(verb, &body)));
+    }
+}
+
+#[test]
 fn what_means_the_same_about_locks_has_the_same_canonical_form() {
     let same = |verb, one: &str, other: &str| assert_eq!(canonical(verb, one), canonical(verb, other));
     let written = r#","mode":"exclusive","resource_type":"UserDefined","wait_seconds":null,"tenant":"acme""#;

@@ -453,6 +453,11 @@ pub fn still_booked() -> Refusal {
     }
 }
 
+/// A resource that can't be registered so because of who holds what.
+pub fn still_held() -> Refusal {
+    Refusal::StillHeld { resources: vec![ResourceName::parse("job \"42\"").unwrap()] }
+}
+
 pub fn lowered() -> Answer {
     let withdrawn =
         Withdrawn { id: hold_id(), tenant: tenant(), status: Status::Canceled, quantity: 3, credit_cents: 125 };

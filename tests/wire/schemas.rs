@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
 use crate::replies::{parse, terminated};
 use crate::samples::{
-    REQUESTS, at, bare_reservation, events, looked, lowered, pools, refusals, reservation, still_booked, tenants,
-    zoned_reservation,
+    REQUESTS, at, bare_reservation, events, looked, lowered, pools, refusals, reservation, still_booked, still_held,
+    tenants, zoned_reservation,
 };
 
 fn folder() -> PathBuf {
@@ -105,6 +105,8 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
     let range = json!({"earliest_start_time": "2026-04-29T02:00:00Z", "latest_end_time": "2026-04-29T09:00:00Z"});
     let search = |more| merged(merged(range.clone(), json!({"quantity": 1, "duration_seconds": 900})), more);
     let id = crate::samples::ID;
+    let transact =
+        |request_type: &str, item: Value| json!({"method": "FIRST", "request_type": request_type, "requests": [item]});
     let bad = [
         (Verb::Reserve, json!({})),
         (Verb::Reserve, json!([window])),
@@ -156,6 +158,25 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Lock, json!([])),
         (Verb::Lock, json!({"requester": "a"})),
         (Verb::Lock, json!({"requester": "a", "resource": "b", "ttl_seconds": 0})),
+        (Verb::Lock, json!({"requester": "a", "resource": "A>B"})),
+        (Verb::Lock, json!({"requester": "a", "resource": "b", "mode": "both"})),
+        (Verb::Lock, json!([{"requester": "a", "resource": "b", "dry_run": true}])),
+        (Verb::Register, json!({"name": "A>B"})),
+        (Verb::Register, json!({"name": "b", "capacity": 0})),
+        (Verb::Register, json!({"name": "b", "blocks": ["a", "a"]})),
+        (Verb::Resources, json!({"limit": 0})),
+        (Verb::Locks, json!({"resource": ">"})),
+        (Verb::Transact, transact("RESERVE", json!({}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a"}}))),
+        (Verb::Transact, transact("UNRESERVE", json!({"lock": {"requester": "a", "resource": "b"}}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a", "resource": "b", "wait_seconds": 1}}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a", "resource": "b", "tenant": "acme"}}))),
+        (Verb::Transact, transact("RESERVE", json!({"reserve": {"pool": "gpu"}}))),
+        (Verb::Transact, transact("UNRESERVE", json!({"cancel": {"reservation_id": id, "dry_run": true}}))),
+        (
+            Verb::Transact,
+            transact("UNRESERVE", json!({"cancel": {"reservation_id": id}, "terminate": {"reservation_id": id}})),
+        ),
         (Verb::Check, json!({})),
         (Verb::Check, json!({"resource": "a", "resources": ["a"]})),
         (Verb::PoolPut, json!({"pool": "gpu"})),
@@ -245,7 +266,7 @@ fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
 fn every_refusal_validates_and_every_code_is_one() {
     let schemas = Schemas::new();
     let mut codes = Vec::new();
-    for refusal in refusals().into_iter().chain([still_booked()]) {
+    for refusal in refusals().into_iter().chain([still_booked(), still_held()]) {
         let mut body = parse(&reply::refusal(&refusal).body);
         schemas.assert_valid("error.json", &body);
         if !codes.contains(&json!(refusal.code())) {
