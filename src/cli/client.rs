@@ -37,7 +37,8 @@ a wrong flag). The answer goes to stdout, also where it is a refusal; what is sa
 }
 
 /// Outcomes of lock verbs by which the caller did not get what it asked for.
-const NOT_OBTAINED: [&str; 5] = ["ALREADY_HELD", "NOT_AVAILABLE", "NOT_VALID", "QUEUED", "DOESNT_OWN_RESERVATION"];
+const NOT_OBTAINED: [&str; 7] =
+    ["ALREADY_HELD", "NOT_AVAILABLE", "NOT_VALID", "QUEUED", "DOESNT_OWN_RESERVATION", "PARTIAL", "FAILED"];
 
 #[derive(Debug, clap::Args)]
 pub struct RequestArgs {
@@ -345,6 +346,8 @@ mod tests {
         let why = |body: &str| refusal(None, body.as_bytes());
         assert_eq!(why(r#"{"status":"ALREADY_HELD"}"#).as_deref(), Some("not obtained: ALREADY_HELD"));
         assert_eq!(why(r#"{"status":"ACQUIRED"}"#), None);
+        assert_eq!(why(r#"{"status":"PARTIAL","results":[]}"#).as_deref(), Some("not obtained: PARTIAL"));
+        assert_eq!(why(r#"{"status":"SUCCESS","results":[]}"#), None);
         assert_eq!(why(r#"{"status":"Pending","reservation_id":"…"}"#), None);
         let items = r#"[{"status":"ACQUIRED"},{"status":"DOESNT_OWN_RESERVATION"},{"error":{"code":"not_found"}}]"#;
         let expected = "2 of 3 items were not done, the first [1]: not obtained: DOESNT_OWN_RESERVATION";
