@@ -47,7 +47,7 @@ struct Data<'a> {
 #[serde(untagged)]
 enum HoldView<'a> {
     Reservation(Box<view::ReservationView<'a, view::Redacted<'a>>>),
-    Lock(view::LockView<'a>),
+    Lock(Box<view::LockView<'a>>),
 }
 
 fn hold_view(hold: &Hold) -> HoldView<'_> {
@@ -55,7 +55,7 @@ fn hold_view(hold: &Hold) -> HoldView<'_> {
         Claim::Reservation(reservation) => {
             HoldView::Reservation(Box::new(view::reservation_redacted(hold, reservation)))
         }
-        Claim::Lock(lock) => HoldView::Lock(view::lock(hold, lock)),
+        Claim::Lock(lock) => HoldView::Lock(Box::new(view::lock(hold, lock))),
     }
 }
 

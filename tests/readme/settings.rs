@@ -1,6 +1,7 @@
 //! What the README says of settings, limits, metrics and files is so.
 
 use berth::config::WorkerConfig;
+use berth::domain::lock::{BLOCKS_MAX, DEPTH_MAX, PLACES_MAX, RELATED_MAX, WAITERS_MAX};
 use berth::domain::resource::{CAPACITY_MAX, GRAIN_MAX_SECONDS, PRICE_MAX_CENTS, Policy, QUANTITY_MAX};
 use berth::wire::request::PAYLOAD_MAX;
 use berth::wire::verb::Verb;
@@ -32,18 +33,25 @@ fn every_setting_has_the_default_that_the_readme_gives() {
     assert!(count >= 8, "{count}");
 }
 
+const OF_RESOURCES: &str = "slots of a resource; what it blocks; levels of a tree; resources that hang together";
+
 #[test]
 fn the_limits_of_the_readme_are_those_of_the_code() {
     let text = page("README.md");
     let (_, limits) = text.split_once("\n## Limits\n").unwrap();
     let (limits, _) = limits.split_once("\n## ").unwrap();
-    let stated: [(&str, i64); 6] = [
+    let stated: [(&str, i64); 11] = [
         ("a request's payload", PAYLOAD_MAX as i64),
         ("units of one reservation", QUANTITY_MAX.into()),
         ("capacity of a pool", CAPACITY_MAX.into()),
         ("intervals of one reservation", Policy::default().intervals_max.into()),
         ("grain of a pool", GRAIN_MAX_SECONDS.into()),
         ("price of a unit-hour", PRICE_MAX_CENTS),
+        (OF_RESOURCES, PLACES_MAX.into()),
+        (OF_RESOURCES, BLOCKS_MAX as i64),
+        (OF_RESOURCES, DEPTH_MAX as i64),
+        (OF_RESOURCES, RELATED_MAX as i64),
+        ("waiters for one lock; how long one waits", WAITERS_MAX as i64),
     ];
     for (what, limit) in stated {
         let row = rows(limits).into_iter().find(|row| row[0] == what).unwrap_or_else(|| panic!("no row {what}"));
