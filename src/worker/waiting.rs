@@ -76,11 +76,9 @@ fn weight(command: &Command) -> usize {
             reserve.intervals.len() / INTERVALS_A_ROW + units as usize / UNITS_A_ROW
         }
         // How large the hold is that it names is not known yet.
-        Command::Confirm(_)
-        | Command::Extend(_)
-        | Command::Terminate(_)
-        | Command::Cancel(_)
-        | Command::Update(_) => UNKNOWN_ROWS,
+        Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) | Command::Update(_) => {
+            UNKNOWN_ROWS
+        }
         Command::Several(commands) => commands.iter().map(weight).sum(),
         Command::Transact(transact) => transact.commands.iter().map(weight).sum(),
         Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
