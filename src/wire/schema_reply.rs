@@ -207,6 +207,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("offer_key", text()),
             ("unit_price_cents", says(integer(0), "Cents per unit-hour.")),
             ("total_price_cents", json!({"type": "integer"})),
+            ("ending_soon_at", says(nullable(instant()), "When its end will be announced; null where it will not be.")),
             ("created_at", instant()),
             ("version", says(integer(1), "1, 2, 3 … without gaps: one for each event.")),
         ],
@@ -216,6 +217,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("deactivated_at", says(instant(), "When it became terminal.")),
             ("zone", says(text(), "The part of the pool that its units are of.")),
             ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
+            ("paused_at", says(instant(), "Since when it is paused, or was last credited for that.")),
         ],
     );
     with(schema, "title", json!("Reservation"))
