@@ -26,6 +26,7 @@ pub struct Queries {
 impl Queries {
     /// The answer, and whether it is the stored one of an earlier command.
     pub async fn answer(&self, tenant: Option<&Tenant>, query: Query) -> (Encoded, bool) {
+        let field = field_of(&query);
         let answer = match (tenant, query) {
             (Some(tenant), Query::Receipt(key)) => return self.receipt(tenant, &key).await,
             (Some(tenant), Query::Get(id)) => self.get(tenant, id).await,
@@ -45,14 +46,14 @@ impl Queries {
             (Some(tenant), Query::Quota) => self.quota(tenant).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
         };
-        (self.settled(answer), false)
+        (self.settled(answer, field), false)
     }
 
     async fn receipt(&self, tenant: &Tenant, key: &IdempotencyKey) -> (Encoded, bool) {
         match self.reader.receipt(ReceiptId::of(Some(tenant), key)).await {
             Ok(Some(receipt)) => (stored(&receipt), true),
             Ok(None) => (reply::refusal(&Refusal::NotFound), false),
-            Err(error) => (self.settled(Err(error)), false),
+            Err(error) => (self.settled(Err(error), "idempotency_key"), false),
         }
     }
 
@@ -161,12 +162,13 @@ impl Queries {
         })
     }
 
-    fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
+    /// `field`: what is told of an answer that would be too large.
+    fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>, field: &str) -> Encoded {
         match answer {
             Ok(Ok(encoded)) if fits(encoded.body.len(), self.payload_bytes_max) => encoded,
             Ok(Ok(_)) => {
                 let expected = "one of which less is to be told: the answer does not fit into one message";
-                reply::refusal(&Refusal::field("reservation_id", FieldReason::TooManyItems, expected))
+                reply::refusal(&Refusal::field(field, FieldReason::TooManyItems, expected))
             }
             Ok(Err(refusal)) => reply::refusal(&refusal),
             Err(error) => {
@@ -181,5 +183,18 @@ impl Queries {
             true => Intake::overloaded(),
             false => Refusal::Unavailable,
         }
+    }
+}
+
+/// The field of a query that says of what, or of how much, is to be told.
+fn field_of(query: &Query) -> &'static str {
+    match query {
+        Query::Get(_) | Query::GetPast(..) | Query::History(..) | Query::Usage(..) => "reservation_id",
+        Query::Schedule(_) | Query::PoolGet(_) => "pool",
+        Query::List(_) | Query::Pools(_) | Query::PoolList(_) => "limit",
+        Query::Check(_) => "resources",
+        Query::Verify { .. } => "resource",
+        Query::Receipt(_) => "idempotency_key",
+        Query::TenantGet(_) | Query::Quota => "tenant",
     }
 }
