@@ -18,6 +18,7 @@ mod observe;
 mod offers;
 mod past;
 mod quota;
+mod refusals;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;
