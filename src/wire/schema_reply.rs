@@ -67,12 +67,13 @@ pub fn reply(verb: Verb) -> Value {
             "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
                             refusal that answered it."
         }),
-        Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
+        Verb::PoolPut => schema_operator::pool_put(pool(), self::pool()),
         Verb::PoolGet => pool(),
-        Verb::ReservationTerminate => terminated(vec![]),
+        Verb::ReservationTerminate => terminated(vec![schema_dry_run::mark()]),
         Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
-        Verb::TenantPut | Verb::TenantGet => tenant::tenant_schema(),
+        Verb::TenantPut => schema_dry_run::or_marked(tenant::tenant_schema()),
+        Verb::TenantGet => tenant::tenant_schema(),
         Verb::Quota => tenant::quota_schema(),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))

@@ -1,6 +1,6 @@
 //! Reads: no lane is locked, nothing is written. What is due is applied to what was read before it is shown.
 
-use crate::domain::command::{Check, InstanceKind, List, Page, Query, Request, SortBy};
+use crate::domain::command::{Check, InstanceKind, List, Page, PoolPut, Query, Request, SortBy};
 use crate::domain::hold::{Hold, Kind};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal};
@@ -14,6 +14,7 @@ use crate::wire::reply::{self, Encoded};
 use super::answer::fits;
 use super::decided::stored;
 use super::intake::Intake;
+use super::pipeline::kind_is_taken;
 
 /// Answers queries from the database.
 #[derive(Clone, Debug)]
@@ -153,6 +154,17 @@ impl Queries {
             (*pool, request.siblings.pools) = self.pool_of_kind(kind).await?;
         }
         Ok(())
+    }
+
+    /// Refuses a configuration whose kind another pool has.
+    pub async fn check_kind(&self, put: &PoolPut) -> Result<(), Refusal> {
+        let (Some(instance_type), Some(region)) = (put.instance_type.clone(), put.region.clone()) else {
+            return Ok(());
+        };
+        match self.pool_of_kind(&InstanceKind { instance_type, region }).await?.0 {
+            Some(other) if other != put.pool => Err(kind_is_taken()),
+            _ => Ok(()),
+        }
     }
 
     async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), Refusal> {
