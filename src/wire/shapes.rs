@@ -266,7 +266,7 @@ static SCHEDULE: [Field; 6] = [
     TENANT,
 ];
 
-static LIST: [Field; 9] = [
+static LIST: [Field; 10] = [
     optional("pool", POOL, "Only those of this pool."),
     optional("instance_type", LABEL, "Only those of this type."),
     optional("region", LABEL, "Only those of this region."),
@@ -279,6 +279,7 @@ static LIST: [Field; 9] = [
     text_or("sort_dir", Kind::Choice(&["asc", "desc"]), "desc", "Descending: newest first."),
     integer_or("limit", integer(1, LIMIT_MAX), LIMIT_DEFAULT, "Page size."),
     optional("next_cursor", LIST_CURSOR, "As answered with the page before, for the same sort_by."),
+    AS_OF,
     TENANT,
 ];
 

@@ -36,6 +36,7 @@ impl Queries {
             (Some(tenant), Query::Usage(id, as_of)) => self.usage(tenant, id, as_of).await,
             (Some(tenant), Query::Schedule(of)) => self.schedule(tenant, of).await,
             (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
+            (Some(tenant), Query::ListPast(list, at)) => self.list_past(tenant, list, at).await,
             (Some(tenant), Query::Check(check)) => self.check(tenant, check).await,
             (Some(tenant), Query::Verify { resource, fencing_token }) => {
                 self.verify(tenant, resource, fencing_token).await
@@ -74,7 +75,7 @@ impl Queries {
     }
 
     /// The longest beginning of a page, by halves, whose reply fits into one message.
-    fn cut_to_fit<T>(&self, items: &[T], has_more: bool, encode: impl Fn(&[T], bool) -> Encoded) -> Encoded {
+    pub(super) fn cut_to_fit<T>(&self, items: &[T], has_more: bool, encode: impl Fn(&[T], bool) -> Encoded) -> Encoded {
         let encoded = encode(items, has_more);
         match items.len() <= 1 || fits(encoded.body.len(), self.payload_bytes_max) {
             true => encoded,
@@ -203,7 +204,7 @@ fn field_of(query: &Query) -> &'static str {
     match query {
         Query::Get(_) | Query::GetPast(..) | Query::History(..) | Query::Usage(..) => "reservation_id",
         Query::Schedule(_) | Query::PoolGet(_) => "pool",
-        Query::List(_) | Query::Pools(_) | Query::PoolList(_) => "limit",
+        Query::List(_) | Query::ListPast(..) | Query::Pools(_) | Query::PoolList(_) => "limit",
         Query::Check(_) => "resources",
         Query::Verify { .. } => "resource",
         Query::Receipt(_) => "idempotency_key",

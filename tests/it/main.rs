@@ -17,6 +17,7 @@ mod looks;
 mod observe;
 mod offers;
 mod past;
+mod past_list;
 mod quota;
 mod refusals;
 mod reservations;

@@ -139,6 +139,11 @@ fn reads_of_the_past_take_what_was_sent() {
     assert!(matches!(now(Verb::History), Query::History(_, None)));
     assert!(matches!(as_of(Verb::Usage), Query::Usage(id, then) if id == hold_id() && then == Some(at)));
     assert!(matches!(now(Verb::Usage), Query::Usage(_, None)));
+    let list = |body: &str| query(Verb::List, body);
+    let body = r#"{"status":"Active","sort_dir":"asc","as_of":"2026-04-29T02:00:00Z"}"#;
+    let Query::ListPast(past, then) = list(body) else { panic!() };
+    assert_eq!((past.status, past.is_descending, then), (Some(Status::Active), false, at));
+    assert!(matches!(list(r#"{"sort_by":"status","as_of":null}"#), Query::List(_)));
     let schedule = |body: &str| match query(Verb::Schedule, body) {
         Query::Schedule(of) => of,
         other => panic!("{other:?}"),

@@ -6,35 +6,7 @@
 -- is that young is looked at.
 select {hold}, past.payload
 from hold
-cross join lateral (
-    with recursive chain as (
-        select last.* from (
-            select previous_seq, version, at, payload
-            from journal
-            where lane = hold.lane and seq = hold.last_seq and hold_id = hold.id
-            limit 1
-        ) as last
-        union all
-        select previous.*
-        from chain
-        cross join lateral (
-            select previous_seq, version, at, payload
-            from journal
-            where lane = hold.lane and seq = chain.previous_seq and hold_id = hold.id
-            limit 1
-        ) as previous
-        where chain.at > $4
-    )
-    select payload
-    from (
-        select version, at, payload from chain
-        union all
-        select version, at, payload from history where history.lane = hold.lane and history.hold_id = hold.id
-    ) as event
-    where at <= $4
-    order by version desc
-    limit 1
-) as past
+cross join lateral {past}
 where hold.tenant = $1
     and hold.kind = 'reservation'
     and hold.pool = $2
