@@ -22,8 +22,10 @@ fn with(body: &str, member: &str) -> String {
 }
 
 #[test]
-fn every_command_upon_a_reservation_has_a_dry_run_that_ignores_its_key() {
-    let verbs = [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Terminate, Verb::Cancel];
+fn every_command_upon_a_reservation_a_pool_or_a_tenant_has_a_dry_run_that_ignores_its_key() {
+    let of_tenants = [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Terminate, Verb::Cancel, Verb::Update];
+    let verbs = of_tenants.into_iter().chain([Verb::PoolPut, Verb::TenantPut, Verb::ReservationTerminate]);
+    let verbs: Vec<Verb> = verbs.collect();
     for (verb, body) in REQUESTS.iter().filter(|(verb, body)| verbs.contains(verb) && !body.contains("dry_run")) {
         let dry = decoded(*verb, &with(body, r#""dry_run":true"#), &KEYED);
         assert!(dry.is_dry_run && dry.key.is_none(), "{}", verb.name());
