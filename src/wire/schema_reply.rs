@@ -52,8 +52,8 @@ pub fn reply(verb: Verb) -> Value {
         Verb::Unlock => one_or_many(lock::unlock_reply()),
         Verb::Renew => one_or_many(lock::renew_reply()),
         Verb::Transact => one_or_many(lock::transact_reply()),
-        Verb::Register => lock::resource(false),
-        Verb::Resources => page(lock::resource(true)),
+        Verb::Register => lock::registered(),
+        Verb::Resources => page(lock::held()),
         Verb::Locks => page(json!({"$ref": "lock.json"})),
         Verb::Check => json!({
             "description": "An object for `resource`, an array in the order of `resources`.",
@@ -231,7 +231,7 @@ fn reservation(is_redacted: bool) -> Value {
 fn lock() -> Value {
     let schema = closed(
         vec![
-            ("lock_id", says(id(), "One claim's, from its grant to its end.")),
+            ("lock_id", says(id(), "One claim's, from the queue to its end.")),
             ("tenant", text()),
             ("kind", json!({"const": "lock"})),
             ("resource", text()),
@@ -377,7 +377,13 @@ fn details() -> Vec<(&'static str, Value)> {
             "duration_out_of_policy",
             closed(vec![("duration_min_seconds", seconds()), ("duration_max_seconds", seconds())], vec![]),
         ),
-        ("invalid_state", closed(vec![("status", status()), ("allowed", array(status()))], vec![])),
+        (
+            "invalid_state",
+            json!({"oneOf": [
+                closed(vec![("status", status()), ("allowed", array(status()))], vec![]),
+                closed(vec![("resources", says(array(text()), "Of `register`: what is held that would conflict."))], vec![])
+            ]}),
+        ),
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
         ("quota_exceeded", tenant::exceeded_schema()),
         (

@@ -180,7 +180,7 @@ static LAUNCH_SPECIFICATION: [Field; 6] = [
     optional("memory_gb", integer(0, HARDWARE_MAX), "Memory, GB."),
 ];
 
-/// Of every command that changes a reservation, and of what the operator sets.
+/// Of every command upon reservations and locks, and of what the operator sets; not of the items of an array.
 pub const DRY_RUN: Field = Field {
     name: "dry_run",
     kind: Kind::Boolean,
