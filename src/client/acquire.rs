@@ -27,7 +27,7 @@ const LOOK_MAX: Duration = Duration::from_secs(15);
 /// A grant that nobody hears of is to be found within this part of its time to live.
 const LOOK_PART: u32 = 3;
 const LOOK_LEAST: Duration = Duration::from_millis(500);
-/// How often a claim may run out between the answer that it is had and its renewal.
+/// How often a claim may be told as had and yet not be renewed: it may have run out between the two.
 const ROUNDS_MAX: usize = 3;
 
 /// What is wanted, in the contract's units.
@@ -94,6 +94,8 @@ struct Claim<'a> {
     asked: Option<Asked>,
     /// Of the place in the queue, or of a lock that was granted.
     release_token: Option<String>,
+    /// How often it was had and could not be renewed.
+    rounds: usize,
 }
 
 impl Drop for Claim<'_> {
@@ -121,19 +123,21 @@ struct Place {
 pub async fn acquire(client: &LockClient, wanted: &Acquire) -> Result<Acquisition, LockError> {
     let terms = Terms::of(wanted)?;
     client.partings.over(&terms.name).await;
-    let mut claim = Claim { client, terms, asked: None, release_token: None };
-    let Some(wait) = claim.terms.wait else {
-        for _ in 0..ROUNDS_MAX {
-            match claim.ask(None).await? {
-                Step::Done(acquisition) => return Ok(acquisition),
-                Step::Again => {}
-                // Nobody asked for a place; one that stands from an earlier request is left as it is.
-                Step::Queued(_) => return Ok(claim.without_place()),
+    let mut claim = Claim { client, terms, asked: None, release_token: None, rounds: 0 };
+    if let Some(wait) = claim.terms.wait {
+        return claim.wait(wait).await;
+    }
+    loop {
+        match claim.ask(None).await? {
+            Step::Done(acquisition) => return Ok(acquisition),
+            Step::Again => {}
+            // Nobody asked for a place; one that stands from an earlier request is left as it is.
+            Step::Queued(_) => {
+                claim.release_token = None;
+                return Ok(Acquisition::AlreadyHeld);
             }
         }
-        return Err(LockError::TooLate);
-    };
-    claim.wait(wait).await
+    }
 }
 
 impl Claim<'_> {
@@ -175,13 +179,15 @@ impl Claim<'_> {
         Ok(Acquisition::WaitOver { position })
     }
 
-    /// Grants under the label of the lock, from now on.
+    /// Grants under the label of the lock, from now on. Where none was given it may be that of a registered resource.
     async fn subscribe(&self) -> Result<Option<Subscriber>, LockError> {
-        let label = self.terms.resource_type.as_deref().unwrap_or("UserDefined");
-        let is_token = !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-        if !is_token {
-            return Ok(None); // will be refused
-        }
+        let is_token =
+            |label: &str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let label = match self.terms.resource_type.as_deref() {
+            None => "*",
+            Some(label) if is_token(label) => label,
+            Some(_) => return Ok(None), // will be refused
+        };
         let asker = &self.client.asker;
         asker.nats().subscribe(asker.grants(label)).await.map(Some).map_err(LockError::Unsubscribable)
     }
@@ -255,7 +261,8 @@ impl Claim<'_> {
         };
         let answer = granted.renewable(self.client, ttl).renew(self.client.asker.give_up()).await?;
         if answer.body.status != RenewStatus::Renewed {
-            return Ok(Step::Again);
+            self.rounds += 1;
+            return if self.rounds < ROUNDS_MAX { Ok(Step::Again) } else { Err(LockError::NotRenewable) };
         }
         granted.expires_at = answer.body.expires_at;
         granted.sent_at = answer.sent_at;
@@ -270,11 +277,6 @@ impl Claim<'_> {
             true => Err(LockError::TooLate),
             false => Ok(guard),
         }
-    }
-
-    fn without_place(&mut self) -> Acquisition {
-        self.release_token = None;
-        Acquisition::AlreadyHeld
     }
 }
 

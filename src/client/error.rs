@@ -77,6 +77,9 @@ pub enum LockError {
     /// back in the background.
     #[error("the lock was granted too late to be used")]
     TooLate,
+    /// The requester has the lock, but cannot renew it: as a blocker of another lock it lives as long as that one.
+    #[error("the requester has the lock already and cannot renew it")]
+    NotRenewable,
     /// The lock was asked for without a time to live, and the requester holds it already with one, which cannot be
     /// taken off: ask with one, or release it first.
     #[error("the requester holds the lock already, with a time to live")]

@@ -86,12 +86,14 @@ pub struct Acquire {
     /// How long the lock outlives the last word of its holder: 1 s to 365 days, rounded up to whole seconds. It is
     /// renewed in the background at a third of it. `None`: until it is released; a holder that dies keeps it for ever.
     pub ttl: Option<Duration>,
-    /// How long to wait in the lock's queue where it is held: rounded up to whole seconds. `None` or zero: not at all.
+    /// How long to wait in the lock's queue where it is held: up to a day, rounded up to whole seconds. `None` or zero:
+    /// not at all.
     pub wait: Option<Duration>,
     /// Alone, or beside other shared holders.
     pub mode: Mode,
-    /// A label that stands in the subjects of events: `[A-Za-z0-9_-]{1,64}`; `None`: `UserDefined`. One who waits
-    /// hears of the grant under this label; under another it is found out only by asking again, up to 15 s later.
+    /// A label that stands in the subjects of events: `[A-Za-z0-9_-]{1,64}`. `None`: that with which the resource is
+    /// registered, otherwise `UserDefined`. One who waits with a label hears only of grants under it, one without of
+    /// all grants of the tenant.
     pub resource_type: Option<String>,
 }
 
@@ -204,7 +206,8 @@ impl LockClient {
     /// [`LockError::Refused`] with the contract's code, e.g. `invalid_request` or `quota_exceeded`;
     /// [`LockError::NoAnswer`] after [`LockOptions::request_timeout`]: the lock may have been taken, is given back at
     /// best effort, and ends with its time to live; [`LockError::TooLate`] where the answer came when the time to live
-    /// had passed; [`LockError::HasTimeToLive`]; [`LockError::InvalidDuration`].
+    /// had passed; [`LockError::HasTimeToLive`] and [`LockError::NotRenewable`] for what the requester had before;
+    /// [`LockError::InvalidDuration`].
     pub async fn acquire(&self, wanted: Acquire) -> Result<Acquisition, LockError> {
         acquire::acquire(self, &wanted).await
     }
