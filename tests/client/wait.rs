@@ -1,10 +1,13 @@
 //! Waiting for a lock: first come, first served, and nothing is left behind by who no longer waits.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use berth::client::{Acquire, Acquisition, LockClient, LockError, LockGuard, Released};
+use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::harness::{Berth, Events, within};
 use crate::support::{client, client_on, take};
@@ -107,7 +110,7 @@ async fn a_wait_that_is_over_is_told_with_the_place_and_leaves_the_queue() {
     let (mut events, held) = (berth.events().await, hold(&berth).await);
     let locks = client(&berth);
     let _first = wait(&locks, wanted("b"), &mut events).await;
-    let second = locks.acquire(wanted("c").wait(Duration::from_secs(1))).await.unwrap();
+    let second = locks.acquire(wanted("c").wait(Duration::from_millis(1200))).await.unwrap();
     assert!(matches!(second, Acquisition::WaitOver { position: 2 }), "{second:?}");
     assert_eq!(next_kind(&mut events, "canceled").await["data"]["requester"], "c");
     assert_eq!(berth.ask("check", json!({"resource": "r"})).await.ok()["fencing_token"], held["fencing_token"]);
@@ -138,14 +141,51 @@ async fn who_is_dropped_when_the_lock_was_granted_and_before_it_is_told_gives_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_under_a_registered_label_is_heard_by_who_gave_none() {
+async fn a_grant_is_heard_of_long_before_it_is_asked_for_again_under_a_registered_label_too() {
     let berth = Berth::start().await;
-    let resource = json!({"name": "r", "resource_type": "Printer"});
-    berth.ask("register", resource).await.ok();
+    berth.ask("register", json!({"name": "r", "resource_type": "Printer"})).await.ok();
     let (mut events, held) = (berth.events().await, hold(&berth).await);
+    let mut asked = berth.nats.subscribe(format!("{}.v1.acme.lock", berth.root)).await.unwrap();
     let waiting = wait(&client(&berth), wanted("b"), &mut events).await;
+    for _ in 0..4 {
+        within("a look", asked.next()).await.unwrap(); // at once, and after 1, 2 and 4 seconds; the next after 8
+    }
+    let released_at = Instant::now();
     release(&berth, &held).await;
     assert!(!within("the grant", waiting).await.unwrap().was_held_before());
+    assert!(released_at.elapsed() < Duration::from_secs(6), "{:?}", released_at.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_wait_and_some_who_give_up_one_at_a_time_has_the_lock() {
+    let berth = Berth::start().await;
+    let locks = client(&berth);
+    let inside = Arc::new(AtomicI64::new(0));
+    let highest = Arc::new(AtomicI64::new(0));
+    let mut all = JoinSet::new();
+    for number in 0..60 {
+        let (locks, inside, highest) = (locks.clone(), inside.clone(), highest.clone());
+        all.spawn(async move {
+            let acquiring = take(&locks, wanted(&format!("b{number}")));
+            // Each third one gives up after a time in which some, and not all, have had the lock.
+            let patience = if number % 3 == 0 { Duration::from_millis(10 * number) } else { MINUTE };
+            let Ok(guard) = tokio::time::timeout(patience, acquiring).await else { return 0 };
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "alone");
+            assert!(highest.swap(guard.fencing_token(), Ordering::SeqCst) < guard.fencing_token());
+            tokio::task::yield_now().await;
+            assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1, "still alone");
+            if number % 2 == 0 {
+                drop(guard);
+            } else {
+                assert_eq!(guard.release().await.unwrap(), Released::Relinquished);
+            }
+            1
+        });
+    }
+    let had: Vec<i32> = within("all", all.join_all()).await;
+    assert!(had.iter().sum::<i32>() >= 40, "{had:?}");
+    // Nothing is left behind by who gave up.
+    assert!(!take(&locks, wanted("last")).await.was_held_before());
 }
 
 #[tokio::test(flavor = "multi_thread")]
