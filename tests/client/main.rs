@@ -23,3 +23,4 @@ mod support;
 #[path = "../it/tap.rs"]
 #[allow(dead_code)] // it is shared with other tests, each of which needs its own part
 mod tap;
+mod wait;
