@@ -71,12 +71,13 @@ pub fn reply(verb: Verb) -> Value {
             "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
                             refusal that answered it."
         }),
-        Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
+        Verb::PoolPut => schema_operator::pool_put(pool(), self::pool()),
         Verb::PoolGet => pool(),
-        Verb::ReservationTerminate => terminated(vec![]),
+        Verb::ReservationTerminate => terminated(vec![schema_dry_run::mark()]),
         Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
-        Verb::TenantPut | Verb::TenantGet => tenant::tenant_schema(),
+        Verb::TenantPut => schema_dry_run::or_marked(tenant::tenant_schema()),
+        Verb::TenantGet => tenant::tenant_schema(),
         Verb::Quota => tenant::quota_schema(),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
@@ -211,6 +212,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("offer_key", text()),
             ("unit_price_cents", says(integer(0), "Cents per unit-hour.")),
             ("total_price_cents", json!({"type": "integer"})),
+            ("ending_soon_at", says(nullable(instant()), "When its end will be announced; null where it will not be.")),
             ("created_at", instant()),
             ("version", says(integer(1), "1, 2, 3 … without gaps: one for each event.")),
         ],
@@ -220,6 +222,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("deactivated_at", says(instant(), "When it became terminal.")),
             ("zone", says(text(), "The part of the pool that its units are of.")),
             ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
+            ("paused_at", says(instant(), "Since when it is paused, or was last credited for that.")),
         ],
     );
     with(schema, "title", json!("Reservation"))

@@ -153,6 +153,7 @@ fn fields_are_refused_by_name() {
         (Verb::Schedule, r#"{"pool":"gpu","expand":["offers"]}"#, "expand[0] invalid_string"),
         (Verb::Schedule, r#"{"pool":"gpu","expand":"deployments"}"#, "expand wrong_type"),
         (Verb::List, r#"{"limit":101}"#, "limit out_of_range"),
+        (Verb::List, r#"{"sort_by":"status","as_of":"2026-04-29T02:00:00Z"}"#, "sort_by out_of_range"),
         (Verb::List, r#"{"status":"Waitlisted"}"#, "status invalid_string"),
         (Verb::List, r#"{"sort_dir":"DESC"}"#, "sort_dir invalid_string"),
         (Verb::List, r#"{"next_cursor":"!"}"#, "next_cursor invalid_string"),

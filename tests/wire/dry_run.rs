@@ -24,11 +24,12 @@ fn with(body: &str, member: &str) -> String {
 }
 
 #[test]
-fn every_command_upon_a_reservation_or_a_lock_has_a_dry_run_that_ignores_its_key() {
-    let of_reservations = [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Terminate, Verb::Cancel];
+fn every_command_upon_reservations_locks_pools_and_tenants_has_a_dry_run_that_ignores_its_key() {
+    let of_reservations = [Verb::Reserve, Verb::Confirm, Verb::Extend, Verb::Terminate, Verb::Cancel, Verb::Update];
     let of_locks = [Verb::Lock, Verb::Unlock, Verb::Renew, Verb::Register];
+    let of_the_operator = [Verb::PoolPut, Verb::TenantPut, Verb::ReservationTerminate, Verb::LockRelease];
     let is_sampled = |(verb, body): &&(Verb, &str)| {
-        let has_one = of_reservations.contains(verb) || of_locks.contains(verb);
+        let has_one = of_reservations.contains(verb) || of_locks.contains(verb) || of_the_operator.contains(verb);
         has_one && !body.contains("dry_run") && !body.starts_with('[')
     };
     for (verb, body) in REQUESTS.iter().filter(is_sampled) {

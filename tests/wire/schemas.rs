@@ -258,6 +258,16 @@ fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
         assert!(!schemas.is_valid("reservation.json", &body) && !schemas.is_valid("get.reply.json", &body));
     }
     schemas.assert_valid("terminate.reply.json", &body(terminated()));
+    schemas.assert_valid("reservation_terminate.reply.json", &body(terminated()));
+    let pools_put = pools().into_iter().map(|pool| Answer::Pool(Box::new(pool))).chain([lowered()]);
+    for body in pools_put.map(body) {
+        schemas.assert_valid("pool_put.reply.json", &body);
+        assert!(!schemas.is_valid("pool.json", &body));
+    }
+    for body in tenants().into_iter().map(|config| body(Answer::Tenant(Box::new(config)))) {
+        schemas.assert_valid("tenant_put.reply.json", &body);
+        assert!(!schemas.is_valid("tenant_get.reply.json", &body));
+    }
     let unmarked = parse(&reply::outcome(&Ok(Answer::Reservation(Box::new(unborn)))).body);
     assert!(!schemas.is_valid("reserve.reply.json", &unmarked), "only a dry run has no id");
 }
