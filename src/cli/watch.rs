@@ -241,7 +241,8 @@ fn line(event: &Value) -> String {
     let mut tokens = text(event, "type").split('.').skip(1);
     let (kind, event_type) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
     let tenant = text(event, "source").rsplit('/').next().unwrap_or_default();
-    let what = if kind == "lock" { text(hold, "resource") } else { text(hold, "pool") };
+    let place = hold.get("slot").and_then(Value::as_str);
+    let what = if kind == "lock" { place.unwrap_or_else(|| text(hold, "resource")) } else { text(hold, "pool") };
     let status = match (field("previous_status").as_str(), field("status").as_str().unwrap_or("?")) {
         (Some(before), after) if before != after => format!("{before} → {after}"),
         (_, after) => after.to_owned(),
@@ -275,12 +276,22 @@ fn about_reservation(hold: &Value) -> String {
     format!("{} to {} × {quantity}{intervals}", text(hold, "start_time"), text(hold, "end_time"))
 }
 
+/// What waits has no fence yet; what was taken along is told from what was asked for.
 fn about_lock(hold: &Value) -> String {
-    let fence = hold.get("fencing_token").and_then(Value::as_i64).unwrap_or(0);
-    match hold.get("expires_at").and_then(Value::as_str) {
-        Some(until) => format!("{}, fence {fence}, until {until}", text(hold, "requester")),
-        None => format!("{}, fence {fence}", text(hold, "requester")),
+    let mut about = text(hold, "requester").to_owned();
+    if let Some(fence) = hold.get("fencing_token").and_then(Value::as_i64) {
+        about.push_str(&format!(", fence {fence}"));
     }
+    if text(hold, "mode") == "shared" {
+        about.push_str(", shared");
+    }
+    if hold.get("is_blocker") == Some(&Value::Bool(true)) {
+        about.push_str(", as a blocker");
+    }
+    if let Some(until) = hold.get("expires_at").and_then(Value::as_str) {
+        about.push_str(&format!(", until {until}"));
+    }
+    about
 }
 
 /// A member that is text, or nothing.
@@ -339,6 +350,28 @@ mod tests {
             flat,
             "2029-12-31T23:59:59.5Z       Active    acme/h100                 0198c5a0-0000-7000-8000-000000000001  \
              v2    Pending → Active    2030-01-01T00:00:00Z to 2030-01-01T01:00:00Z × 4  by alice"
+        );
+    }
+
+    #[test]
+    fn a_lock_tells_its_slot_and_a_fence_once_it_has_one() {
+        let event = |event_type: &str, data: &str| {
+            let text = format!(
+                r#"{{"type":"berth.lock.{event_type}.v1","source":"/berth/acme","subject":"7","time":"2029-12-31T23:59:59Z",
+                "data":{{"version":1,"resource":"Printer","requester":"ann",{data}}}}}"#
+            );
+            let line = line(&serde_json::from_str(&text).unwrap());
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()[1..].join(" | ")
+        };
+        let waiting = r#""slot":null,"status":"Waitlisted","fencing_token":null,"expires_at":"2030-01-01T00:00:00Z""#;
+        assert_eq!(
+            event("queued", waiting),
+            "Queued | acme/Printer | 7 | v1 | Waitlisted | ann, until 2030-01-01T00:00:00Z"
+        );
+        let held = r#""slot":"Printer_2","status":"Active","fencing_token":5,"mode":"shared","is_blocker":true"#;
+        assert_eq!(
+            event("active", held),
+            "Active | acme/Printer_2 | 7 | v1 | Active | ann, fence 5, shared, as a blocker"
         );
     }
 

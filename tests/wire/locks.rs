@@ -208,6 +208,7 @@ fn an_item_of_a_transaction_is_one_request_of_its_kind() {
         ("UNRESERVE", format!("{},{}", unlock.trim_end_matches('}'), &cancel[1..]).replacen("\",\"cancel", "\"},\"cancel", 1), "requests[0].cancel out_of_range"),
         ("RESERVE", own(r#","wait_seconds":1"#), "requests[0].lock.wait_seconds out_of_range"),
         ("RESERVE", own(r#","tenant":"acme""#), "requests[0].lock.tenant out_of_range"),
+        ("RESERVE", own(r#","dry_run":true"#), "requests[0].lock.dry_run out_of_range"),
         ("RESERVE", own(r#","ttl_seconds":0"#), "requests[0].lock.ttl_seconds out_of_range"),
         ("UNRESERVE", cancel.replace("}}", r#","dry_run":true}}"#), "requests[0].cancel.dry_run out_of_range"),
         (
