@@ -2,6 +2,7 @@
 # Does deciding slow down with the number of reservations in a pool? One pool, filled with more and more of them: the
 # rate of further reservations, and the median time of an availability answer with one request in flight. Writes a table
 # and a plot. The empty pool comes last once more, because the tables have grown by then whatever the pool holds.
+# Between filling and measuring Postgres writes back what the filling has changed.
 set -euo pipefail
 
 usage() {
@@ -12,6 +13,7 @@ Usage: bench/size.sh --nats-url URL [options]
   --berth PATH     the berth program                      [default: target/release/berth]
   --sizes LIST     live reservations in the pool          [default: "0 1000 10000 100000 1000000 0"]
   --seconds N      each measurement                       [default: 8]
+  --rest N         seconds between filling and measuring  [default: 30]
   --out PREFIX     writes PREFIX.csv and PREFIX.svg       [default: bench/size]
 TEXT
 }
@@ -23,12 +25,12 @@ fail() {
 
 here=$(cd "$(dirname "$0")" && pwd)
 berth=$here/../target/release/berth
-nats_url='' sizes="0 1000 10000 100000 1000000 0" seconds=8 out=$here/size
+nats_url='' sizes="0 1000 10000 100000 1000000 0" seconds=8 rest=30 out=$here/size
 
 while (($#)); do
     case $1 in
     --help | -h) usage && exit 0 ;;
-    --nats-url | --berth | --sizes | --seconds | --out)
+    --nats-url | --berth | --sizes | --seconds | --rest | --out)
         (($# >= 2)) || fail "$1 needs a value"
         name=${1#--}
         printf -v "${name//-/_}" '%s' "$2"
@@ -40,7 +42,7 @@ done
 [[ $nats_url ]] || { usage >&2 && fail "--nats-url is needed"; }
 
 bench() {
-    "$berth" bench --nats-url "$nats_url" --pools 1 --live "$1" --seconds "$seconds" --json "${@:2}" ||
+    "$berth" bench --nats-url "$nats_url" --pools 1 --live "$1" --rest "$rest" --seconds "$seconds" --json "${@:2}" ||
         fail "berth bench failed"
 }
 

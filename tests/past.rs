@@ -15,9 +15,10 @@ use berth::domain::id::{HoldId, Lane, ZoneName};
 use berth::domain::outcome::Answer;
 use berth::domain::past::{Entry, EntryKind, History, Recorded, later_part};
 use berth::domain::price::cost_cents;
+use berth::domain::resource::Capacity;
 use berth::domain::schedule::{Allocation, Step};
 use berth::domain::state::Changes;
-use berth::domain::statement::{Grant, Statement};
+use berth::domain::statement::{Grant, Statement, Sums};
 use berth::domain::tick::as_of;
 use berth::domain::window::{Instant, Interval};
 use berth::wire::{event, recall, reply};
@@ -40,7 +41,7 @@ struct Life {
     /// Where a change counts from before it was made: there the past was seen otherwise.
     rewritten: Vec<(u8, Instant, Instant)>,
     /// After each command: what readers saw.
-    snapshots: BTreeMap<i64, Snapshot>,
+    snapshots: BTreeMap<i64, (Snapshot, Told)>,
     /// Unit-seconds of each reservation while Active, counted as they passed.
     active: BTreeMap<HoldId, i64>,
     /// The same while Paused.
@@ -53,6 +54,9 @@ struct Snapshot {
     totals: Vec<Vec<Step>>,
     by_zone: Vec<BTreeMap<ZoneName, Vec<Step>>>,
 }
+
+/// The history of each reservation, and the sums of its usage.
+type Told = BTreeMap<HoldId, (Vec<Entry>, Sums)>;
 
 fn lived(ops: &[(i64, bool, Op)]) -> Life {
     let mut world = World::new(second(0));
@@ -74,10 +78,17 @@ fn lived(ops: &[(i64, bool, Op)]) -> Life {
             let changes = life.world.tick(second(life.now));
             life.keep(changes);
         }
-        let request = numbering.request(op, second(life.now));
+        let mut request = numbering.request(op, second(life.now));
+        if let Command::PoolPut(put) = &mut request.command {
+            // What is announced of an end changes with the terms.
+            let Capacity::Constant(capacity) = put.capacity else { panic!("{put:?}") };
+            put.policy.ending_soon_seconds = capacity % 3 * 165;
+        }
         let (_, changes) = life.world.batch(&[request]);
         life.keep(changes);
-        life.snapshots.insert(life.now, snapshot(&reservations(&life.world), second(life.now)));
+        let now = second(life.now);
+        let seen = (snapshot(&reservations(&life.world), now), life.told(now));
+        life.snapshots.insert(life.now, seen);
     }
     life.pass(30);
     life
@@ -131,8 +142,21 @@ impl Life {
         holds.filter_map(|hold| Some(recall::decode(&last(&hold)?, &hold).unwrap().hold)).collect()
     }
 
-    fn recorded(&self, present: &Hold) -> Vec<Recorded> {
-        let own = self.events.iter().filter(|event| event.hold.id == present.id);
+    /// What `history` and `usage` tell as of an instant.
+    fn told(&self, at: Instant) -> Told {
+        let told = |present: Hold| {
+            let mut events = self.recorded(&present, at);
+            let last = events.last()?.hold.clone();
+            events.extend(Recorded::due(&last, at));
+            let mut statement = Statement::default();
+            events.iter().for_each(|event| statement.add(event.clone()));
+            Some((present.id, (history(&events), statement.finish(at, present).sums)))
+        };
+        reservations(&self.world).into_iter().filter_map(told).collect()
+    }
+
+    fn recorded(&self, present: &Hold, until: Instant) -> Vec<Recorded> {
+        let own = self.events.iter().filter(|event| event.hold.id == present.id && event.at <= until);
         own.map(|event| recall::decode(&event::encode(event), present).unwrap()).collect()
     }
 }
@@ -236,7 +260,8 @@ proptest! {
         let changes = life.world.tick(end);
         life.keep(changes);
         for (now, seen) in &life.snapshots {
-            prop_assert_eq!(&snapshot(&life.recalled(second(*now)), second(*now)), seen);
+            prop_assert_eq!(&snapshot(&life.recalled(second(*now)), second(*now)), &seen.0);
+            prop_assert_eq!(&life.told(second(*now)), &seen.1);
         }
     }
 
@@ -246,7 +271,7 @@ proptest! {
         let end = second(life.now + 100_000);
         let told = |life: &Life| -> Vec<Vec<Entry>> {
             let each = |hold: Hold| {
-                let mut events = life.recorded(&hold);
+                let mut events = life.recorded(&hold, end);
                 let last = events.last().unwrap().hold.clone();
                 events.extend(Recorded::due(&last, end));
                 history(&events)
@@ -266,7 +291,7 @@ proptest! {
         let now = second(life.now);
         for hold in reservations(&life.world) {
             let mut statement = Statement::default();
-            let events = life.recorded(&hold);
+            let events = life.recorded(&hold, second(life.now));
             let last = events.last().unwrap().hold.clone();
             events.into_iter().chain(Recorded::due(&last, now)).for_each(|event| statement.add(event));
             let stated = statement.finish(now, hold.clone());
@@ -405,4 +430,72 @@ fn a_long_history_is_parted_between_two_windows() {
     assert_eq!(later_part(&entries[..6]), 1, "behind the half there is none");
     assert_eq!(later_part(&entries[1..6]), 0);
     assert_eq!(later_part(&[]), 0);
+}
+
+/// A life of these commands, each at its second; the latest reservation is number 0.
+fn lived_at(ops: &[(i64, Op)]) -> Life {
+    let mut before = 0;
+    let steps: Vec<(i64, bool, Op)> = ops
+        .iter()
+        .map(|(second, op)| {
+            let passed = second - before;
+            before = *second;
+            (passed, false, op.clone())
+        })
+        .collect();
+    lived(&steps)
+}
+
+fn reserve_now(minutes: i64) -> Op {
+    Op::Reserve { pool: 1, starts_in: 0, parts: vec![(0, minutes, 2)], hold_seconds: None, zone: None }
+}
+
+fn recalled_versions(life: &Life, at: i64) -> Vec<u32> {
+    life.recalled(second(at)).into_iter().map(|hold| as_of(hold, second(at)).version).collect()
+}
+
+#[test]
+fn a_setting_that_came_later_announces_no_end_before() {
+    // Ends are announced 330 seconds before them from the second `Put` on, and an extension takes that over.
+    let put = |capacity| Op::Put { pool: 1, capacity, of_zone: 8, force: None };
+    let ops = [
+        (0, put(6)),
+        (0, reserve_now(10)),
+        (500, put(8)),
+        (500, Op::Extend { which: 0, end: 30 }),
+        (510, Op::Update { which: 0, paused: None, name: Some(1) }),
+    ];
+    let life = lived_at(&ops);
+    assert_eq!(recalled_versions(&life, 499), [2], "placed and active");
+    assert_eq!(recalled_versions(&life, 500), [3], "extended");
+    assert_eq!(recalled_versions(&life, 1_469), [4], "updated");
+    assert_eq!(recalled_versions(&life, 1_470), [5], "announced");
+}
+
+#[test]
+fn an_announcement_is_told_of_the_end_that_it_was_made_for() {
+    // 165 seconds before the end, and then none: what was due was due.
+    let put = |capacity| Op::Put { pool: 1, capacity, of_zone: 8, force: None };
+    let ops = [(0, put(7)), (0, reserve_now(10)), (400, put(6)), (590, Op::Extend { which: 0, end: 30 })];
+    let life = lived_at(&ops);
+    assert_eq!(recalled_versions(&life, 434), [2]);
+    assert_eq!(recalled_versions(&life, 435), [3], "it was due, and had no event yet");
+    assert_eq!(recalled_versions(&life, 1_799), [4], "extended, without an announcement");
+}
+
+#[test]
+fn a_pause_that_its_end_ends_is_credited_as_of_that_end() {
+    let pause = Op::Update { which: 0, paused: Some(true), name: None };
+    let name = Op::Update { which: 0, paused: None, name: Some(1) };
+    let mut life = lived_at(&[(0, reserve_now(10)), (60, pause), (120, name)]);
+    let end = second(600);
+    let before = life.told(end);
+    life.world.set_now(second(700));
+    let changes = life.world.tick(second(700));
+    life.keep(changes);
+    let told = life.told(end);
+    assert_eq!(told, before);
+    // 2 units for 540 seconds at 43.21 an hour, rounded.
+    let credits: Vec<i64> = told.values().map(|(_, sums)| sums.pause_credit_cents).collect();
+    assert_eq!(credits, [(2 * 540 * ops::PAUSE_PRICE + 1_800) / 3_600]);
 }

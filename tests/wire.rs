@@ -8,6 +8,10 @@ mod bad;
 mod dry_run;
 #[path = "wire/good.rs"]
 mod good;
+#[path = "wire/lock_replies.rs"]
+mod lock_replies;
+#[path = "wire/locks.rs"]
+mod locks;
 #[path = "wire/looks.rs"]
 mod looks;
 #[path = "wire/offers.rs"]

@@ -396,6 +396,8 @@ pub enum Query {
     Usage(HoldId, Option<Instant>),
     Schedule(ScheduleOf),
     List(List),
+    /// The same as it stood at an instant; sorted by creation.
+    ListPast(List, Instant),
     /// Is this the fencing token of the lock's present holder?
     Verify {
         resource: ResourceName,

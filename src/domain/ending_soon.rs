@@ -19,6 +19,16 @@ pub(super) fn warning_at(hold: &Hold) -> Option<Instant> {
     Some(reservation.end_time.checked_sub_signed(before).unwrap_or(Instant::MIN_UTC))
 }
 
+/// The hold with an announcement of its present end that is due at `at`; with none to come where that is `None`.
+pub(super) fn due_at(mut hold: Hold, at: Option<Instant>) -> Hold {
+    if let Some(reservation) = hold.reservation_mut() {
+        let before = at.and_then(|at| u32::try_from((reservation.end_time - at).num_seconds()).ok());
+        reservation.ending_soon_seconds = before.unwrap_or(0);
+        reservation.warned_end = None;
+    }
+    hold
+}
+
 /// The hold once its present end has been announced.
 pub(super) fn warned(mut hold: Hold) -> Hold {
     if let Some(reservation) = hold.reservation_mut() {

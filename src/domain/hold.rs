@@ -325,6 +325,11 @@ impl Hold {
         }
     }
 
+    /// When its end is to be announced; `None` where that has been done, or is not to be done.
+    pub fn ending_soon_at(&self) -> Option<Instant> {
+        ending_soon::warning_at(self)
+    }
+
     /// When the clock changes its status next, if it ever does.
     pub(super) fn moves_at(&self) -> Option<Instant> {
         match (self.status, &self.claim) {

@@ -1,6 +1,6 @@
 //! A reservation's past, told from its events: what `history` shows.
 
-use super::ending_soon::announced_by;
+use super::ending_soon;
 use super::event::EventType;
 use super::hold::{Hold, Status};
 use super::id::Actor;
@@ -25,12 +25,27 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Fills in what no event tells and what follows from it: whether the end had been announced.
-    pub fn with_announcement(mut self) -> Recorded {
+    /// Since when it was paused and when its end was to be announced, as the event tells it.
+    pub fn with_told(mut self, paused_at: Option<Instant>, ending_soon_at: Option<Instant>) -> Recorded {
+        self.hold = ending_soon::due_at(self.hold, ending_soon_at);
+        if let Some(reservation) = self.hold.reservation_mut() {
+            reservation.paused_at = paused_at;
+        }
+        self
+    }
+
+    /// The same of an event that was written when events told neither: as the reservation is now, as far as that can
+    /// have been so then.
+    pub fn with_guessed(mut self) -> Recorded {
         let is_announcement = self.event_type == EventType::EndingSoon;
-        let announced = announced_by(&self.hold, is_announcement, self.effective_at);
+        let announced = ending_soon::announced_by(&self.hold, is_announcement, self.effective_at);
+        let is_paused = self.hold.status == Status::Paused;
         if let Some(reservation) = self.hold.reservation_mut() {
             reservation.warned_end = announced;
+            reservation.paused_at = match self.event_type {
+                EventType::Paused => Some(self.effective_at),
+                _ => reservation.paused_at.filter(|_| is_paused),
+            };
         }
         self
     }

@@ -141,6 +141,18 @@ pub(super) fn announce_late(state: &mut State, hold: Hold, now: Instant) -> Hold
     }
 }
 
+/// Ends at once what a command has just made active where its end has passed already: what is kept of a hold may be over.
+/// It counts from now, as its beginning does.
+pub(super) fn end_late(state: &mut State, hold: Hold, now: Instant) -> Hold {
+    match hold.status == Status::Active && hold.moves_at().is_some_and(|end_time| end_time <= now) {
+        true => {
+            let over = ended(hold, Status::Ended, EndReason::EndTime, now);
+            state.record(over, EventType::Ended, now, &Cause::clock())
+        }
+        false => hold,
+    }
+}
+
 /// Carries out what is due among the given holds up to `horizon`, in order of instant, ends before starts, then id.
 /// What is not loaded or whose lane is not locked is passed over.
 pub fn tick_due(state: &mut State, due: &[HoldId], horizon: Instant) {

@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::columns::Bound;
 use super::error::StoreError;
 use super::query::Reader;
 use super::row::{self, get};
 use super::{sql, zone};
+use crate::domain::command::List;
 use crate::domain::hold::{Hold, Opaque};
-use crate::domain::id::{HoldId, Lane, PoolName, Tenant, ZoneName};
+use crate::domain::id::{HoldId, Label, Lane, PoolName, Tenant, ZoneName};
 use crate::domain::window::Instant;
 
 /// What is shown of a pool beside its allocation.
@@ -89,6 +91,40 @@ impl Reader {
         .await
     }
 
+    /// Hands on the next `limit` of a tenant's reservations that were made by `at`, in the list's order behind `after`,
+    /// filtered by all but the status, each as its row is, with the payload of its last event decided at or before `at`,
+    /// unless that has been forgotten.
+    pub async fn list_past(
+        &self,
+        tenant: &Tenant,
+        list: &List,
+        at: Instant,
+        after: Option<HoldId>,
+        limit: u32,
+        mut each: impl FnMut(Hold, Option<&[u8]>),
+    ) -> Result<(), StoreError> {
+        let (first, end) = (Uuid::nil(), first_id_after(at));
+        let (lower, upper) = match (after.map(HoldId::uuid), list.is_descending) {
+            (None, _) => (first, end),
+            (Some(after), true) => (first, after.min(end)),
+            (Some(after), false) => (after, end),
+        };
+        let query = sqlx::query(sql::list_past_holds(list.is_descending))
+            .bind(tenant.as_str())
+            .bind(lower)
+            .bind(upper)
+            .bind(at)
+            .bind(list.pool.as_ref().map(PoolName::as_str))
+            .bind(list.instance_type.as_ref().map(Label::as_str))
+            .bind(list.region.as_ref().map(Label::as_str))
+            .bind(i64::from(limit));
+        self.each_row(query, "list reservations as they were", |row| {
+            each(row::hold(row)?, get(row, "payload")?);
+            Ok(())
+        })
+        .await
+    }
+
     async fn each_row(
         &self,
         query: Bound<'_>,
@@ -101,4 +137,10 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// No id that was made at or before the instant is as great: ids begin with the milliseconds since 1970.
+fn first_id_after(at: Instant) -> Uuid {
+    let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128((millis + 1) << 80)
 }

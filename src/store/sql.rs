@@ -1,5 +1,5 @@
 //! The statements, each from its own file. Columns that several of them name stand in files of their own and are put
-//! in where a statement says `{hold}`, `{pool}`, `{offers}`, `{resource}` or `{rows}`.
+//! in where a statement says `{hold}`, `{pool}`, `{offers}`, `{resource}` or `{rows}`; so is what two of them look up, `{past}`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -86,10 +86,17 @@ pub fn list_holds(after: &'static str, order: &'static str) -> SqlStr {
     complete(&text)
 }
 
+/// The list as of an instant, in one of its two orders.
+pub fn list_past_holds(is_descending: bool) -> SqlStr {
+    let order = if is_descending { "hold.id desc" } else { "hold.id" };
+    complete(&include_str!("sql/list_past_holds.sql").replace("{order}", order))
+}
+
 fn complete(text: &str) -> SqlStr {
     let text = text
         .replace("{hold}", include_str!("sql/hold_columns.sql").trim_end())
         .replace("{resource}", include_str!("sql/resource_columns.sql").trim_end())
+        .replace("{past}", include_str!("sql/past_event.sql").trim_end())
         .replace("{pool}", include_str!("sql/pool_columns.sql").trim_end())
         .replace("{offers}", include_str!("sql/pool_offers.sql").trim_end())
         .replace("{rows}", include_str!("sql/hold_rows.sql").trim_end());

@@ -49,7 +49,7 @@ pub fn build(verb: Verb, record: &Record<'_, '_>) -> Result<Built, Refusal> {
         Verb::History => Built::Query(Query::History(record.hold_id("reservation_id")?, record.instant("as_of"))),
         Verb::Usage => Built::Query(Query::Usage(record.hold_id("reservation_id")?, record.instant("as_of"))),
         Verb::Schedule => Built::Query(Query::Schedule(schedule(record)?)),
-        Verb::List => Built::Query(Query::List(list(record)?)),
+        Verb::List => Built::Query(list_as_of(record)?),
         Verb::Availability => Built::Command(Command::Look(look::availability(record)?)),
         Verb::Find => Built::Command(Command::Look(look::find(record)?)),
         Verb::ExtensionAvailability => {
@@ -312,6 +312,18 @@ fn schedule(record: &Record<'_, '_>) -> Result<ScheduleOf, Refusal> {
     };
     let history_minutes = record.need("schedule_history_minutes", record.count("schedule_history_minutes"))?;
     Ok(ScheduleOf { pool, history_minutes, as_of: record.instant("as_of") })
+}
+
+/// By status it is sorted as it is now: how it was sorted then no index tells.
+fn list_as_of(record: &Record<'_, '_>) -> Result<Query, Refusal> {
+    let list = list(record)?;
+    match record.instant("as_of") {
+        Some(_) if list.sort_by == SortBy::Status => {
+            Err(record.fault("sort_by", FieldReason::OutOfRange, "created_at where as_of is given"))
+        }
+        Some(as_of) => Ok(Query::ListPast(list, as_of)),
+        None => Ok(Query::List(list)),
+    }
 }
 
 fn list(record: &Record<'_, '_>) -> Result<List, Refusal> {

@@ -1,6 +1,6 @@
 //! Events read back: from the CloudEvent that was published to the reservation that it recorded.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::instant;
@@ -37,6 +37,10 @@ struct Data<'a> {
     total_price_cents: i64,
     deactivated_at: Option<&'a str>,
     hold_expires_at: Option<&'a str>,
+    paused_at: Option<&'a str>,
+    /// `None` of an event that was written before events told it; such a one does not tell `paused_at` either.
+    #[serde(default, borrow, deserialize_with = "present")]
+    ending_soon_at: Option<Option<&'a str>>,
     version: u32,
     effective_at: &'a str,
     actor: Option<String>,
@@ -67,12 +71,7 @@ pub fn decode(payload: &[u8], present: &Hold) -> Option<Recorded> {
         ..present.clone()
     };
     let effective_at = instant::parse(data.effective_at)?;
-    let is_paused = hold.status == Status::Paused;
     let reservation = hold.reservation_mut()?;
-    reservation.paused_at = match event_type {
-        EventType::Paused => Some(effective_at),
-        _ => reservation.paused_at.filter(|_| is_paused),
-    };
     reservation.name = maybe(data.name.as_deref(), Label::parse)?;
     reservation.intervals = data.intervals.iter().map(interval).collect::<Option<_>>()?;
     reservation.start_time = instant::parse(data.start_time)?;
@@ -92,7 +91,17 @@ pub fn decode(payload: &[u8], present: &Hold) -> Option<Recorded> {
         pause_credit_cents: data.pause_credit_cents,
         hold,
     };
-    Some(recorded.with_announcement())
+    Some(match data.ending_soon_at {
+        Some(ending_soon_at) => {
+            recorded.with_told(maybe(data.paused_at, instant::parse)?, maybe(ending_soon_at, instant::parse)?)
+        }
+        None => recorded.with_guessed(),
+    })
+}
+
+/// A field that is there, `null` or not.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<&'de str>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// `None` where there is a text and it can't be read.

@@ -88,6 +88,14 @@ pub fn reservations(holds: &[Hold], has_more: bool, is_by_status: bool) -> Encod
     })
 }
 
+/// `list` as of an instant: `next` is where the next page begins, behind the last that was looked at.
+pub fn past_reservations(holds: &[Hold], next: Option<HoldId>) -> Encoded {
+    Encoded::answer(&Page {
+        data: holds.iter().filter_map(reservation_view).collect(),
+        next_cursor: next.map(|id| cursor::encode_list(&ListCursor { status: None, id })),
+    })
+}
+
 #[derive(Serialize)]
 struct VerifyView {
     current: bool,

@@ -35,6 +35,8 @@ pub fn lock(answer: &LockAnswer) -> LockReply<'_> {
     // Another's claim must not show, whatever the answer carries.
     let is_own = matches!(answer.status, LockStatus::Acquired | LockStatus::AlreadyHad | LockStatus::Queued);
     let claim = answer.claim.as_ref().filter(|_| is_own);
+    // Nobody can use the id and the token of a claim that only a dry run made.
+    let made = claim.filter(|claim| claim.version > 0);
     let lock = claim.and_then(Hold::lock);
     let holds = claim.filter(|claim| claim.status == Status::Active);
     let held: Vec<&Hold> = holds.into_iter().chain(&answer.blockers).collect();
@@ -51,13 +53,13 @@ pub fn lock(answer: &LockAnswer) -> LockReply<'_> {
         requester: answer.requester.as_str(),
         status: answer.status.name(),
         explanation: explanation(answer.status),
-        release_token: lock.map(|lock| Shown(lock.release_token)),
+        release_token: made.and_then(Hold::lock).map(|lock| Shown(lock.release_token)),
         fencing_token: fencing_token(claim),
         expires_at: claim.and_then(|hold| hold.expires_at).map(Utc),
         acquired_slots: (!slots.is_empty()).then_some(slots),
         acquired_blockers: (!blockers.is_empty()).then_some(blockers),
         reserved_at_path: lock.and_then(|lock| path(&lock.path)),
-        lock_id: claim.map(|hold| Shown(hold.id)),
+        lock_id: made.map(|hold| Shown(hold.id)),
         position: answer.place.map(|place| place.position),
         estimated_wait_seconds: answer.place.map(|place| place.wait_seconds),
     }
@@ -77,9 +79,9 @@ fn explanation(status: LockStatus) -> &'static str {
     }
 }
 
-/// A fencing token is drawn with the grant: what waits has none.
+/// A fencing token is drawn with the grant: what waits has none, nor what only a dry run granted.
 pub fn fencing_token(claim: Option<&Hold>) -> Option<i64> {
-    claim.filter(|claim| claim.status != Status::Waitlisted).and_then(Hold::lock).map(|lock| lock.fencing_token)
+    claim.and_then(Hold::lock).map(|lock| lock.fencing_token).filter(|token| *token > 0)
 }
 
 /// The names from the root on.

@@ -63,8 +63,9 @@ impl Canonical {
 
 /// Decodes one request. `tenant`: of the subject, for a body that names one.
 ///
-/// An empty payload counts as `{}`. The array that `lock`, `unlock` and `renew` take has the field `[]`: empty it is
-/// `out_of_range`, with more than [`ITEMS_MAX`] items `too_many_items`, and an item that is no object is `wrong_type`.
+/// An empty payload counts as `{}`. The array that `lock`, `unlock`, `renew` and `transact` take has the field `[]`:
+/// empty it is `out_of_range`, with more than [`ITEMS_MAX`] items `too_many_items`, and an item that is no object is
+/// `wrong_type`. A dry run is asked for by an object only, because it is the whole message that has no receipt.
 pub fn decode(verb: Verb, tenant: Option<&Tenant>, headers: &Headers<'_>, payload: &[u8]) -> Result<Decoded, Refusal> {
     if payload.len() > PAYLOAD_MAX {
         return Err(Refusal::PayloadTooLarge { bytes_max: PAYLOAD_MAX });
@@ -130,6 +131,10 @@ fn decode_array(verb: Verb, tenant: Option<&Tenant>, json: Json<'_>) -> Result<B
             return Err(path.fault(FieldReason::WrongType, "an object"));
         }
         let values = shape::check_object(fields, item, &path)?;
+        if is_dry_run(verb, &values) {
+            let path = Path::Name(&path, shapes::DRY_RUN.name);
+            return Err(path.fault(FieldReason::OutOfRange, "left out in an array"));
+        }
         if let Built::Command(command) = build::build(verb, &Record { fields, values: &values, path })? {
             commands.push(command);
         }

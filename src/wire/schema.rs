@@ -46,7 +46,9 @@ fn request(verb: Verb) -> Value {
         "$defs": {"item": schema},
         "oneOf": [
             {"$ref": "#/$defs/item"},
-            {"type": "array", "minItems": 1, "maxItems": ITEMS_MAX, "items": {"$ref": "#/$defs/item"}}
+            {"type": "array", "minItems": 1, "maxItems": ITEMS_MAX, "items": {
+                "allOf": [{"$ref": "#/$defs/item"}, {"properties": {"dry_run": {"enum": [false, null]}}}]
+            }}
         ]
     })
 }
@@ -105,8 +107,28 @@ fn rules(verb: Verb) -> Value {
             either(&["capacity"], &["capacity_schedule"]),
             {"oneOf": [all(&["instance_type", "region"]), absent(&["instance_type", "region"])]}
         ]}),
+        Verb::Transact => json!({"oneOf": [
+            items_of("RESERVE", &[("lock", Verb::Lock), ("reserve", Verb::Reserve)]),
+            items_of("UNRESERVE", &[("unlock", Verb::Unlock), ("cancel", Verb::Cancel), ("terminate", Verb::Terminate)])
+        ]}),
         _ => json!({}),
     }
+}
+
+/// A transaction of this type: each item is exactly one of these requests.
+fn items_of(request_type: &str, verbs: &[(&str, Verb)]) -> Value {
+    let others = |name: &str| -> Vec<&str> {
+        ["lock", "reserve", "unlock", "cancel", "terminate"].into_iter().filter(|other| *other != name).collect()
+    };
+    let nothing = json!({"type": "null"});
+    let left_out = json!({"wait_seconds": nothing, "tenant": nothing, "dry_run": {"enum": [false, null]}});
+    let only = |(name, verb): &(&str, Verb)| {
+        let mut request = rules(*verb);
+        extend(&mut request, json!({"properties": left_out}));
+        json!({"allOf": [given(name), absent(&others(name)), {"properties": {(*name): request}}]})
+    };
+    let items: Vec<Value> = verbs.iter().map(only).collect();
+    json!({"properties": {"request_type": {"const": request_type}, "requests": {"items": {"oneOf": items}}}})
 }
 
 /// A mode of `availability` with its own fields, and none of the others'.

@@ -30,3 +30,20 @@ pub fn reservation(mut schema: Value) -> Value {
     schema["title"] = json!("Reservation of a dry run");
     schema
 }
+
+/// What a dry run is answered with where the answer is otherwise that of the command.
+pub fn marked(mut schema: Value) -> Value {
+    let (name, mark) = mark();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.insert(name.into(), mark);
+    }
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.push(name.into());
+    }
+    schema
+}
+
+/// The reply to a command, or to its dry run.
+pub fn or_marked(schema: Value) -> Value {
+    json!({"anyOf": [schema, marked(schema.clone())]})
+}

@@ -2,10 +2,18 @@
 
 use serde_json::{Value, json};
 
+use super::schema_dry_run;
 use super::schema_reply::{array, closed, id, instant, integer, nullable, one_of, says, text};
 
+/// `pool_put`, or its dry run: the pool, or, where reservations had to go, the pool and who went. `reference` leads to
+/// the schema of a pool.
+pub fn pool_put(reference: Value, pool: Value) -> Value {
+    let lowered = lowered(pool.clone());
+    json!({"anyOf": [reference, lowered, schema_dry_run::marked(pool), schema_dry_run::marked(lowered)]})
+}
+
 /// `pool_put`, where reservations had to go: the pool, and who went.
-pub fn lowered(mut pool: Value) -> Value {
+fn lowered(mut pool: Value) -> Value {
     let withdrawn = closed(
         vec![
             ("reservation_id", id()),

@@ -52,8 +52,8 @@ pub fn reply(verb: Verb) -> Value {
         Verb::Unlock => one_or_many(lock::unlock_reply()),
         Verb::Renew => one_or_many(lock::renew_reply()),
         Verb::Transact => one_or_many(lock::transact_reply()),
-        Verb::Register => lock::resource(false),
-        Verb::Resources => page(lock::resource(true)),
+        Verb::Register => lock::registered(),
+        Verb::Resources => page(lock::held()),
         Verb::Locks => page(json!({"$ref": "lock.json"})),
         Verb::Check => json!({
             "description": "An object for `resource`, an array in the order of `resources`.",
@@ -71,12 +71,13 @@ pub fn reply(verb: Verb) -> Value {
             "description": "The stored reply, byte for byte: the reply of the verb that was sent under the key, or the \
                             refusal that answered it."
         }),
-        Verb::PoolPut => json!({"anyOf": [pool(), schema_operator::lowered(self::pool())]}),
+        Verb::PoolPut => schema_operator::pool_put(pool(), self::pool()),
         Verb::PoolGet => pool(),
-        Verb::ReservationTerminate => terminated(vec![]),
+        Verb::ReservationTerminate => terminated(vec![schema_dry_run::mark()]),
         Verb::LockRelease => schema_operator::lock_released(),
         Verb::PoolList => page(pool()),
-        Verb::TenantPut | Verb::TenantGet => tenant::tenant_schema(),
+        Verb::TenantPut => schema_dry_run::or_marked(tenant::tenant_schema()),
+        Verb::TenantGet => tenant::tenant_schema(),
         Verb::Quota => tenant::quota_schema(),
     };
     with(schema, "title", json!(format!("Reply: {}", verb.name())))
@@ -211,6 +212,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("offer_key", text()),
             ("unit_price_cents", says(integer(0), "Cents per unit-hour.")),
             ("total_price_cents", json!({"type": "integer"})),
+            ("ending_soon_at", says(nullable(instant()), "When its end will be announced; null where it will not be.")),
             ("created_at", instant()),
             ("version", says(integer(1), "1, 2, 3 … without gaps: one for each event.")),
         ],
@@ -220,6 +222,7 @@ fn reservation(is_redacted: bool) -> Value {
             ("deactivated_at", says(instant(), "When it became terminal.")),
             ("zone", says(text(), "The part of the pool that its units are of.")),
             ("hold_expires_at", says(instant(), "Until when a hold can be confirmed.")),
+            ("paused_at", says(instant(), "Since when it is paused, or was last credited for that.")),
         ],
     );
     with(schema, "title", json!("Reservation"))
@@ -228,7 +231,7 @@ fn reservation(is_redacted: bool) -> Value {
 fn lock() -> Value {
     let schema = closed(
         vec![
-            ("lock_id", says(id(), "One claim's, from its grant to its end.")),
+            ("lock_id", says(id(), "One claim's, from the queue to its end.")),
             ("tenant", text()),
             ("kind", json!({"const": "lock"})),
             ("resource", text()),
@@ -374,7 +377,13 @@ fn details() -> Vec<(&'static str, Value)> {
             "duration_out_of_policy",
             closed(vec![("duration_min_seconds", seconds()), ("duration_max_seconds", seconds())], vec![]),
         ),
-        ("invalid_state", closed(vec![("status", status()), ("allowed", array(status()))], vec![])),
+        (
+            "invalid_state",
+            json!({"oneOf": [
+                closed(vec![("status", status()), ("allowed", array(status()))], vec![]),
+                closed(vec![("resources", says(array(text()), "Of `register`: what is held that would conflict."))], vec![])
+            ]}),
+        ),
         ("lead_time_violation", closed(vec![("earliest_start_time", instant())], vec![])),
         ("quota_exceeded", tenant::exceeded_schema()),
         (

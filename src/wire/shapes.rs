@@ -180,7 +180,7 @@ static LAUNCH_SPECIFICATION: [Field; 6] = [
     optional("memory_gb", integer(0, HARDWARE_MAX), "Memory, GB."),
 ];
 
-/// Of every command that changes a reservation.
+/// Of every command upon reservations and locks, and of what the operator sets; not of the items of an array.
 pub const DRY_RUN: Field = Field {
     name: "dry_run",
     kind: Kind::Boolean,
@@ -267,7 +267,7 @@ static SCHEDULE: [Field; 6] = [
     TENANT,
 ];
 
-static LIST: [Field; 9] = [
+static LIST: [Field; 10] = [
     optional("pool", POOL, "Only those of this pool."),
     optional("instance_type", LABEL, "Only those of this type."),
     optional("region", LABEL, "Only those of this region."),
@@ -280,6 +280,7 @@ static LIST: [Field; 9] = [
     text_or("sort_dir", Kind::Choice(&["asc", "desc"]), "desc", "Descending: newest first."),
     integer_or("limit", integer(1, LIMIT_MAX), LIMIT_DEFAULT, "Page size."),
     optional("next_cursor", LIST_CURSOR, "As answered with the page before, for the same sort_by."),
+    AS_OF,
     TENANT,
 ];
 
@@ -320,7 +321,7 @@ static OFFER: [Field; 6] = [
 const SECONDS: Kind = integer(0, POLICY_SECONDS_MAX);
 const SECONDS_SOME: Kind = integer(1, POLICY_SECONDS_MAX);
 
-static POOL_PUT: [Field; 26] = [
+static POOL_PUT: [Field; 27] = [
     required("pool", POOL, "The pool's name, a token of the subjects of events."),
     optional("capacity", integer(0, CAPACITY_MAX as i64), "Units, at all times; or capacity_schedule."),
     optional(
@@ -374,6 +375,7 @@ static POOL_PUT: [Field; 26] = [
         Kind::Choice(&["newest_first", "oldest_first", "smallest_first", "largest_first"]),
         "End reservations that no longer fit, in this order, until the rest does; absent: refuse.",
     ),
+    DRY_RUN,
 ];
 
 /// Units at all times, or over time.
@@ -382,7 +384,7 @@ static ZONE_CAPACITY: Kind = Kind::OneOrList(
     List { item: &Kind::Object(&CAPACITY_STEP), items_min: 1, items_max: CAPACITY_STEPS_MAX, is_set: false },
 );
 
-static RESERVATION_TERMINATE: [Field; 2] = [RESERVATION_ID, WHOSE];
+static RESERVATION_TERMINATE: [Field; 3] = [RESERVATION_ID, DRY_RUN, WHOSE];
 
 static LOCK_RELEASE: [Field; 2] = [lock::RESOURCE, WHOSE];
 
@@ -399,7 +401,7 @@ static QUOTAS: [Field; 3] = [
     optional("locks", integer(0, QUOTA_MAX), "Most claims on locks, held or waiting."),
 ];
 
-static TENANT_PUT: [Field; 3] = [
+static TENANT_PUT: [Field; 4] = [
     required("tenant", TENANT_NAME, "The tenant."),
     optional("quotas", Kind::Object(&QUOTAS), "The limits; each absent: unlimited."),
     Field {
@@ -408,6 +410,7 @@ static TENANT_PUT: [Field; 3] = [
         presence: Presence::Default(Constant::EmptyList),
         about: "Names of locks that begin so have to be registered. Each given once; their order means nothing.",
     },
+    DRY_RUN,
 ];
 
 static TENANT_GET: [Field; 1] = [required("tenant", TENANT_NAME, "The tenant.")];

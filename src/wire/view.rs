@@ -124,6 +124,10 @@ pub struct ReservationView<'a, L: Serialize> {
     offer_key: &'a str,
     unit_price_cents: i64,
     total_price_cents: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_at: Option<Utc>,
+    /// Always there: an event without it is of a time when events did not tell it.
+    ending_soon_at: Option<Utc>,
     created_at: Utc,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<&'a str>,
@@ -170,6 +174,8 @@ fn reservation_with<'a, L: Serialize>(
         offer_key: reservation.offer_key.as_str(),
         unit_price_cents: reservation.unit_price_cents,
         total_price_cents: reservation.total_price_cents,
+        paused_at: reservation.paused_at.map(Utc),
+        ending_soon_at: hold.ending_soon_at().map(Utc),
         created_at: Utc(hold.created_at),
         created_by: hold.created_by.as_ref().map(|actor| actor.as_str()),
         deactivated_at: hold.deactivated_at.map(Utc),

@@ -9,7 +9,7 @@ use crate::config::WorkerConfig;
 use crate::telemetry::Metrics;
 
 /// The server's `max_payload` has to hold every reply and event, bytes: its default.
-const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
+pub const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Connections {

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::Answer;
+use super::answer::{Answer, fits};
+use super::connect::PAYLOAD_BYTES_MIN;
 use super::tenants::{LockedTenants, Opened};
 use super::waiting::Waiting;
+use crate::domain::command::Command;
 use crate::domain::decide::decide;
 use crate::domain::id::{HoldId, Lane, Tenant};
-use crate::domain::outcome::{Outcome, Refusal};
+use crate::domain::look::Look;
+use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::quota::TenantState;
 use crate::domain::state::{Changes, Head, LaneState, Rollback, State};
 use crate::domain::tick::tick_due;
 use crate::store::Writes;
 use crate::store::batch::{DuePage, Receipt};
 use crate::store::lane::CachedLane;
+use crate::wire::reply::Encoded;
 use crate::wire::request::Canonical;
 use crate::wire::{event, reply};
 
@@ -113,8 +117,7 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
 }
 
 fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>) -> Reply {
-    let outcome = decide(state, &waiting.request);
-    let encoded = reply::outcome(&outcome);
+    let (outcome, encoded) = decide_to_fit(state, waiting);
     let is_put_off = is_put_off(waiting, &outcome);
     let is_stored = is_decided(&outcome) && waiting.receipt.is_some() && !is_put_off;
     if let (true, Some(id)) = (is_stored, waiting.receipt) {
@@ -129,6 +132,38 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>)
     }
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
     Reply { answer, is_stored, is_put_off }
+}
+
+/// What names many things may be answered with more than one message takes: it is taken back then, and refused.
+fn decide_to_fit(state: &mut State, waiting: &Waiting) -> (Outcome, Encoded) {
+    let decided = |state: &mut State| {
+        let outcome = decide(state, &waiting.request);
+        let encoded = reply::outcome(&outcome);
+        (outcome, encoded)
+    };
+    let Some(field) = many_field(&waiting.request.command) else { return decided(state) };
+    let (outcome, encoded) = state.attempted(|state| {
+        let (outcome, encoded) = decided(state);
+        let is_kept = fits(encoded.body.len(), PAYLOAD_BYTES_MIN);
+        ((outcome, encoded), is_kept)
+    });
+    if fits(encoded.body.len(), PAYLOAD_BYTES_MIN) {
+        return (outcome, encoded);
+    }
+    let expected = "so few that the answer fits into one message";
+    let refusal = Refusal::field(field, FieldReason::TooManyItems, expected);
+    let encoded = reply::refusal(&refusal);
+    (Err(refusal), encoded)
+}
+
+/// The field of a command that names many things.
+fn many_field(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Several(_) => Some("[]"),
+        Command::Transact(_) => Some("requests"),
+        Command::Look(Look::Locks(_)) => Some("resources"),
+        _ => None,
+    }
 }
 
 /// Is it refused for want of capacity before its siblings were looked at?

@@ -103,9 +103,11 @@ impl Intake {
         }
     }
 
-    /// What asks by kind needs a look at the pools before its lane is known.
+    /// What asks by kind needs a look at the pools before its lane is known; a dry run of what would be a pool's kind
+    /// needs one because it never gets to Postgres, which keeps two from having the same.
     async fn hand_on(&self, mut waiting: Box<Waiting>) {
-        if waiting.request.command.wanted_kinds().is_empty() {
+        let is_kind_tried = waiting.request.is_dry_run && waiting.put().is_some();
+        if waiting.request.command.wanted_kinds().is_empty() && !is_kind_tried {
             return self.dispatcher.command(waiting);
         }
         let intake = self.clone();
@@ -113,7 +115,11 @@ impl Intake {
     }
 
     async fn look_up_pool(&self, mut waiting: Box<Waiting>) {
-        match self.queries.find_pool(&mut waiting.request).await {
+        let found = match waiting.put().filter(|_| waiting.request.is_dry_run) {
+            Some(put) => self.queries.check_kind(put).await,
+            None => self.queries.find_pool(&mut waiting.request).await,
+        };
+        match found {
             Ok(()) => self.dispatcher.command(waiting),
             Err(refusal) => {
                 let Waiting { verb, arrived, answerer, permit, request, .. } = *waiting;

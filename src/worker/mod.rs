@@ -8,6 +8,7 @@ mod dispatch;
 mod intake;
 mod lanes;
 mod past;
+mod past_list;
 mod pipeline;
 mod reader;
 mod run;

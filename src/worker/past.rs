@@ -20,7 +20,7 @@ use crate::wire::reply::{self, Encoded};
 /// Most events of one reservation that are read for an answer, the latest.
 const EVENTS_MAX: u32 = 100_000;
 
-type Answered = Result<Result<Encoded, Refusal>, StoreError>;
+pub(super) type Answered = Result<Result<Encoded, Refusal>, StoreError>;
 
 /// A reservation, and the instant as of which it is asked about.
 struct Subject {
@@ -158,12 +158,12 @@ impl Queries {
     }
 }
 
-fn later_than_now() -> Refusal {
+pub(super) fn later_than_now() -> Refusal {
     Refusal::field("as_of", FieldReason::OutOfRange, "not later than now")
 }
 
 /// An event in the database is not one that berth writes.
-fn unreadable(whose: &dyn std::fmt::Display) -> Refusal {
+pub(super) fn unreadable(whose: &dyn std::fmt::Display) -> Refusal {
     tracing::error!(%whose, "an event in the database can't be read");
     Refusal::Unavailable
 }

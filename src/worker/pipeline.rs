@@ -476,7 +476,7 @@ fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, cra
 }
 
 /// What the refusal of a second pool of one kind says.
-fn kind_is_taken() -> Refusal {
+pub(super) fn kind_is_taken() -> Refusal {
     let expected = "a kind that, with its region, no other pool has";
     Refusal::field("instance_type", FieldReason::OutOfRange, expected)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::command::{Command, InstanceKind, List, LockList, Page, Query, Request, ResourceList, SortBy};
+use crate::domain::command::{
+    Command, InstanceKind, List, LockList, Page, PoolPut, Query, Request, ResourceList, SortBy,
+};
 use crate::domain::hold::{Hold, Kind, Status};
 use crate::domain::id::{HoldId, IdempotencyKey, PoolName, ReceiptId, ResourceName, Tenant};
 use crate::domain::outcome::{FieldReason, Refusal, Registered};
@@ -16,6 +18,7 @@ use crate::wire::reply::{self, Encoded};
 use super::answer::fits;
 use super::decided::stored;
 use super::intake::Intake;
+use super::pipeline::kind_is_taken;
 
 /// Answers queries from the database.
 #[derive(Clone, Debug)]
@@ -28,6 +31,7 @@ pub struct Queries {
 impl Queries {
     /// The answer, and whether it is the stored one of an earlier command.
     pub async fn answer(&self, tenant: Option<&Tenant>, query: Query) -> (Encoded, bool) {
+        let field = field_of(&query);
         let answer = match (tenant, query) {
             (Some(tenant), Query::Receipt(key)) => return self.receipt(tenant, &key).await,
             (Some(tenant), Query::Get(id)) => self.get(tenant, id).await,
@@ -38,6 +42,7 @@ impl Queries {
             (Some(tenant), Query::List(list)) => self.list(tenant, list).await,
             (Some(tenant), Query::Resources(list)) => self.resources(tenant, list).await,
             (Some(tenant), Query::Locks(list)) => self.locks(tenant, list).await,
+            (Some(tenant), Query::ListPast(list, at)) => self.list_past(tenant, list, at).await,
             (Some(tenant), Query::Verify { resource, fencing_token }) => {
                 self.verify(tenant, resource, fencing_token).await
             }
@@ -48,14 +53,14 @@ impl Queries {
             (Some(tenant), Query::Quota) => self.quota(tenant).await,
             (None, _) => Ok(Err(Refusal::NotFound)), // the operator has no such verb
         };
-        (self.settled(answer), false)
+        (self.settled(answer, field), false)
     }
 
     async fn receipt(&self, tenant: &Tenant, key: &IdempotencyKey) -> (Encoded, bool) {
         match self.reader.receipt(ReceiptId::of(Some(tenant), key)).await {
             Ok(Some(receipt)) => (stored(&receipt), true),
             Ok(None) => (reply::refusal(&Refusal::NotFound), false),
-            Err(error) => (self.settled(Err(error)), false),
+            Err(error) => (self.settled(Err(error), "idempotency_key"), false),
         }
     }
 
@@ -75,7 +80,7 @@ impl Queries {
     }
 
     /// The longest beginning of a page, by halves, whose reply fits into one message.
-    fn cut_to_fit<T>(&self, items: &[T], has_more: bool, encode: impl Fn(&[T], bool) -> Encoded) -> Encoded {
+    pub(super) fn cut_to_fit<T>(&self, items: &[T], has_more: bool, encode: impl Fn(&[T], bool) -> Encoded) -> Encoded {
         let encoded = encode(items, has_more);
         match items.len() <= 1 || fits(encoded.body.len(), self.payload_bytes_max) {
             true => encoded,
@@ -166,6 +171,17 @@ impl Queries {
         Ok(())
     }
 
+    /// Refuses a configuration whose kind another pool has.
+    pub async fn check_kind(&self, put: &PoolPut) -> Result<(), Refusal> {
+        let (Some(instance_type), Some(region)) = (put.instance_type.clone(), put.region.clone()) else {
+            return Ok(());
+        };
+        match self.pool_of_kind(&InstanceKind { instance_type, region }).await?.0 {
+            Some(other) if other != put.pool => Err(kind_is_taken()),
+            _ => Ok(()),
+        }
+    }
+
     async fn pool_of_kind(&self, kind: &InstanceKind) -> Result<(Option<PoolName>, Vec<PoolName>), Refusal> {
         self.reader.pool_of_kind(kind).await.map_err(|error| {
             tracing::warn!(%error, cause = %error.source, "could not look up a pool");
@@ -173,12 +189,13 @@ impl Queries {
         })
     }
 
-    fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>) -> Encoded {
+    /// `field`: what is told of an answer that would be too large.
+    fn settled(&self, answer: Result<Result<Encoded, Refusal>, StoreError>, field: &str) -> Encoded {
         match answer {
             Ok(Ok(encoded)) if fits(encoded.body.len(), self.payload_bytes_max) => encoded,
             Ok(Ok(_)) => {
                 let expected = "one of which less is to be told: the answer does not fit into one message";
-                reply::refusal(&Refusal::field("reservation_id", FieldReason::TooManyItems, expected))
+                reply::refusal(&Refusal::field(field, FieldReason::TooManyItems, expected))
             }
             Ok(Err(refusal)) => reply::refusal(&refusal),
             Err(error) => {
@@ -193,5 +210,22 @@ impl Queries {
             true => Intake::overloaded(),
             false => Refusal::Unavailable,
         }
+    }
+}
+
+/// The field of a query that says of what, or of how much, is to be told.
+fn field_of(query: &Query) -> &'static str {
+    match query {
+        Query::Get(_) | Query::GetPast(..) | Query::History(..) | Query::Usage(..) => "reservation_id",
+        Query::Schedule(_) | Query::PoolGet(_) => "pool",
+        Query::List(_)
+        | Query::ListPast(..)
+        | Query::Pools(_)
+        | Query::PoolList(_)
+        | Query::Resources(_)
+        | Query::Locks(_) => "limit",
+        Query::Verify { .. } => "resource",
+        Query::Receipt(_) => "idempotency_key",
+        Query::TenantGet(_) | Query::Quota => "tenant",
     }
 }

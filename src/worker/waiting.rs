@@ -62,26 +62,29 @@ impl Waiting {
         }
     }
 
-    /// What it adds to a batch, in the rows of a small reservation: every interval and every unit stands in the row,
-    /// the reply and the event.
     pub fn weight(&self) -> usize {
-        1 + match &self.request.command {
-            Command::Reserve(reserve) => {
-                let units = reserve.intervals.iter().map(|interval| interval.quantity).max().unwrap_or_default();
-                reserve.intervals.len() / INTERVALS_A_ROW + units as usize / UNITS_A_ROW
-            }
-            // How large the hold is that it names is not known yet.
-            Command::Confirm(_)
-            | Command::Extend(_)
-            | Command::Terminate(_)
-            | Command::Cancel(_)
-            | Command::Update(_) => UNKNOWN_ROWS,
-            Command::Several(commands) => commands.len(),
-            Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
-            Command::Look(Look::Find(find)) => UNKNOWN_ROWS * find.targets.len(),
-            Command::Look(Look::Availability(Availability { mode: Mode::Slots { .. }, .. })) => UNKNOWN_ROWS,
-            _ => 0,
+        weight(&self.request.command)
+    }
+}
+
+/// What a command adds to a batch, in the rows of a small reservation: every interval and every unit stands in the row,
+/// the reply and the event.
+fn weight(command: &Command) -> usize {
+    1 + match command {
+        Command::Reserve(reserve) => {
+            let units = reserve.intervals.iter().map(|interval| interval.quantity).max().unwrap_or_default();
+            reserve.intervals.len() / INTERVALS_A_ROW + units as usize / UNITS_A_ROW
         }
+        // How large the hold is that it names is not known yet.
+        Command::Confirm(_) | Command::Extend(_) | Command::Terminate(_) | Command::Cancel(_) | Command::Update(_) => {
+            UNKNOWN_ROWS
+        }
+        Command::Several(commands) => commands.iter().map(weight).sum(),
+        Command::Transact(transact) => transact.commands.iter().map(weight).sum(),
+        Command::PoolPut(_) | Command::ReservationTerminate(_) => UNKNOWN_ROWS,
+        Command::Look(Look::Find(find)) => UNKNOWN_ROWS * find.targets.len(),
+        Command::Look(Look::Availability(Availability { mode: Mode::Slots { .. }, .. })) => UNKNOWN_ROWS,
+        _ => 0,
     }
 }
 

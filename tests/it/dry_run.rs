@@ -88,3 +88,64 @@ async fn dry_runs_among_commands_change_nothing_for_them() {
         codes.collect::<Vec<_>>()
     );
 }
+
+/// All that an operator's command could change, as text.
+async fn everything(sql: &sqlx::PgPool) -> Vec<String> {
+    let mut all = Vec::new();
+    for table in ["hold", "pool", "pool_offer", "pool_zone", "tenant", "journal", "receipt"] {
+        let text = format!("select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} as t");
+        all.push(sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(sql).await.unwrap());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_told_what_a_command_would_do_and_nothing_is_done() {
+    let berth = Berth::start().await;
+    let kind = json!({"instance_type": "h100", "region": "eu"});
+    let put = |pool: &str, capacity: u32, more: Value| {
+        let mut body = json!({"pool": pool, "capacity": capacity});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    berth.admin("pool_put", put("gpu", 8, kind.clone())).await.ok();
+    let window = json!({"pool": "gpu", "start_time": hours_from_now(2), "end_time": hours_from_now(3), "quantity": 6});
+    let booked = berth.ask("reserve", window).await.ok();
+    let (id, sql) = (&booked["reservation_id"], berth.sql().await);
+    let before = everything(&sql).await;
+
+    let lower = |more: Value| {
+        let mut body = put("gpu", 5, kind.clone());
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let refused = berth.admin("pool_put", dry(lower(json!({})))).await.refused("insufficient_capacity");
+    assert_eq!(refused["reservations"], json!([{"reservation_id": id, "tenant": "acme", "quantity": 6}]));
+    let forced = berth.admin("pool_put", dry(lower(json!({"force": "newest_first"})))).await.ok();
+    assert_eq!((&forced["dry_run"], &forced["capacity"], &forced["version"]), (&json!(true), &json!(5), &json!(2)));
+    let gone =
+        json!([{"reservation_id": id, "tenant": "acme", "status": "Canceled", "quantity": 6, "credit_cents": 0}]);
+    assert_eq!(forced["withdrawn"], gone);
+    let new = berth.admin("pool_put", dry(put("new", 3, json!({})))).await.ok();
+    assert_eq!((&new["dry_run"], &new["version"]), (&json!(true), &json!(1)));
+    let taken = berth.admin("pool_put", dry(put("new", 3, kind.clone()))).await.refused("invalid_request");
+    assert_eq!(taken, json!({"field": "instance_type", "reason": "out_of_range"}));
+    let limits = json!({"tenant": "acme", "quotas": {"units": 0}});
+    let tenant = berth.admin("tenant_put", dry(limits)).await.ok();
+    assert_eq!((&tenant["dry_run"], &tenant["version"]), (&json!(true), &json!(1)));
+    let whose = json!({"tenant": "acme", "reservation_id": id});
+    let terminated = berth.admin("reservation_terminate", dry(whose)).await.ok();
+    assert_eq!(terminated["dry_run"], json!(true));
+    assert_eq!(terminated["reservation"]["status"], "Canceled");
+
+    assert_eq!(everything(&sql).await, before);
+    // The worker's memory is as it was, too: all of the capacity, no such pool, no limit, and the reservation.
+    let rest = json!({"pool": "gpu", "start_time": hours_from_now(2), "end_time": hours_from_now(3), "quantity": 2});
+    berth.ask("reserve", rest).await.ok();
+    berth.admin("pool_get", json!({"pool": "new"})).await.refused("unknown_pool");
+    assert_eq!(berth.ask("get", json!({"reservation_id": id})).await.ok(), booked);
+    // What was foretold comes true.
+    let done = berth.admin("pool_put", lower(json!({"force": "newest_first"}))).await.ok();
+    assert_eq!(done["version"], forced["version"]);
+    berth.admin("pool_put", put("new", 3, kind)).await.refused("invalid_request");
+}

@@ -291,3 +291,38 @@ async fn reservations_of_ten_thousand_units_go_into_small_batches() {
     let small = metric(http, r#"berth_batch_requests_bucket{le="4"}"#).await;
     assert_eq!(small, metric(http, "berth_batch_requests_count").await, "a batch took more than it should");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_does_not_fit_into_a_message_is_refused_for_a_field_that_it_has() {
+    let berth = Berth::start().await;
+    berth.admin("pool_put", json!({"pool": "p", "capacity": 100})).await.ok();
+    berth.admin("tenant_put", json!({"tenant": "acme", "quotas": {}, "registered_prefixes": ["p"]})).await.ok();
+    let body = json!({"pool": "p", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
+    let id = berth.ask("reserve", body).await.ok()["reservation_id"].clone();
+    // No request can make them as large: the rows are.
+    let sql = berth.sql().await;
+    let enlarge = "update hold set tags = json_build_object('a', repeat('x', 2000000));
+                   update pool set tags = json_build_object('a', repeat('x', 2000000));
+                   update tenant set registered_prefixes =
+                       array(select repeat('x', 200) || n from generate_series(1, 10000) as n)";
+    sqlx::raw_sql(enlarge).execute(&sql).await.unwrap();
+    let as_tenant = [
+        ("get", json!({"reservation_id": id}), "reservation_id"),
+        ("list", json!({}), "limit"),
+        ("pools", json!({}), "limit"),
+        ("schedule", json!({"pool": "p"}), "pool"),
+    ];
+    for (verb, body, field) in as_tenant {
+        let details = berth.ask(verb, body).await.refused("invalid_request");
+        assert_eq!(details, json!({"field": field, "reason": "too_many_items"}), "{verb}");
+    }
+    let as_operator = [
+        ("pool_get", json!({"pool": "p"}), "pool"),
+        ("pool_list", json!({}), "limit"),
+        ("tenant_get", json!({"tenant": "acme"}), "tenant"),
+    ];
+    for (verb, body, field) in as_operator {
+        let details = berth.admin(verb, body).await.refused("invalid_request");
+        assert_eq!(details, json!({"field": field, "reason": "too_many_items"}), "{verb}");
+    }
+}

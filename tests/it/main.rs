@@ -17,7 +17,9 @@ mod looks;
 mod observe;
 mod offers;
 mod past;
+mod past_list;
 mod quota;
+mod refusals;
 mod reservations;
 #[path = "../servers/mod.rs"]
 mod servers;

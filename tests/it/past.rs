@@ -317,3 +317,33 @@ async fn a_schedule_reaches_back_and_is_told_as_it_stood() {
     assert_eq!(reduced[1..], [(start, 2), (cut, 1), (text(&lived[2]["end_time"]), 0)]);
     assert_eq!(as_of("2020-01-01T00:00:00Z").await, [("2019-12-31T23:59:00Z".to_owned(), 0)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_confirmation_left_out_is_still_told_of_the_time_before_it() {
+    let berth = Berth::start().await;
+    priced_pool(&berth, "p").await;
+    let (one, two, three) = (seconds_from_now(1), hours_from_now(2), hours_from_now(3));
+    let first = seconds_from_now(2);
+    let intervals = json!([{"start_time": one, "end_time": first, "quantity": 6},
+                           {"start_time": two, "end_time": three, "quantity": 2}]);
+    let mut events = berth.events().await;
+    let held = berth.ask("reserve", json!({"pool": "p", "intervals": intervals, "hold_seconds": 600})).await.ok();
+    let clock = json!({"pool": "p", "start_time": one, "end_time": first, "quantity": 1});
+    berth.ask("reserve", clock).await.ok();
+    let passed = events.take(4).await;
+    assert_eq!(passed.iter().map(|it| it.kind()).collect::<Vec<_>>(), ["held", "placed", "active", "ended"]);
+    let as_of = passed[3].body["time"].clone();
+
+    let id = &held["reservation_id"];
+    let confirmed = berth.ask("confirm", json!({"reservation_id": id, "quantity": 4})).await.ok();
+    assert_eq!((&confirmed["status"], &confirmed["version"]), (&json!("Ended"), &json!(4)));
+    assert_eq!(berth.ask("get", json!({"reservation_id": id})).await.ok(), confirmed);
+    assert_eq!(events.kinds(3).await, ["placed", "active", "ended"]);
+    let schedule = json!({"pool": "p", "as_of": as_of});
+    let expected = [(two.clone(), 2), (three.clone(), 0)];
+    assert_eq!(steps(&berth.ask("schedule", schedule.clone()).await.ok())[1..], expected);
+    assert_eq!(steps(&berth.ask("schedule", json!({"pool": "p"})).await.ok()).len(), 1, "nothing now");
+    // As an earlier version left it: over at the end of what was kept.
+    sqlx::raw_sql("update hold set deactivated_at = end_time").execute(&berth.sql().await).await.unwrap();
+    assert_eq!(steps(&berth.ask("schedule", schedule).await.ok())[1..], expected);
+}

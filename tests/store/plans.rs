@@ -17,6 +17,7 @@ fn statements() -> Vec<(&'static str, SqlStr)> {
     let mut statements = sql::all();
     statements.retain(|(name, _)| !matches!(*name, "check_database" | "read_schema_version"));
     statements.extend([("list_holds by id", after_id), ("list_holds by status", by_status)]);
+    statements.extend([true, false].map(|is_descending| ("list_past_holds", sql::list_past_holds(is_descending))));
     statements
 }
 

@@ -22,7 +22,7 @@ fn told(refusal: &Refusal) -> String {
     }
 }
 
-fn assert_told(verb: Verb, body: &str, expected: &str) {
+pub fn assert_told(verb: Verb, body: &str, expected: &str) {
     assert_eq!(told(&refusal(verb, body.as_bytes())), expected, "{} {body}", verb.name());
 }
 
@@ -95,7 +95,12 @@ fn fields_are_refused_by_name() {
         (Verb::Reserve, r#"{"pool":null,"pool":"gpu"}"#, "pool duplicate_field"),
         (Verb::Reserve, &reserve(r#""zone":"a.b""#), "zone invalid_string"),
         (Verb::Reserve, &reserve(r#""dry_run":1"#), "dry_run wrong_type"),
-        (Verb::Lock, r#"{"requester":"a","resource":"x","dry_run":true}"#, "dry_run unknown_field"),
+        (Verb::Lock, r#"{"requester":"a","resource":"x","dry_run":"true"}"#, "dry_run wrong_type"),
+        (
+            Verb::Transact,
+            r#"{"method":"FIRST","request_type":"RESERVE","requests":[],"dry_run":true}"#,
+            "dry_run unknown_field",
+        ),
         (Verb::Reserve, &reserve(r#""instance_type":"a""#), "instance_type out_of_range"),
         (Verb::Reserve, &reserve(r#""region":"a""#), "region out_of_range"),
         (Verb::Reserve, &reserve(r#""tags":{"a":"1","a":"2"}"#), "tags duplicate_field"),
@@ -148,6 +153,7 @@ fn fields_are_refused_by_name() {
         (Verb::Schedule, r#"{"pool":"gpu","expand":["offers"]}"#, "expand[0] invalid_string"),
         (Verb::Schedule, r#"{"pool":"gpu","expand":"deployments"}"#, "expand wrong_type"),
         (Verb::List, r#"{"limit":101}"#, "limit out_of_range"),
+        (Verb::List, r#"{"sort_by":"status","as_of":"2026-04-29T02:00:00Z"}"#, "sort_by out_of_range"),
         (Verb::List, r#"{"status":"Waitlisted"}"#, "status invalid_string"),
         (Verb::List, r#"{"sort_dir":"DESC"}"#, "sort_dir invalid_string"),
         (Verb::List, r#"{"next_cursor":"!"}"#, "next_cursor invalid_string"),
@@ -157,7 +163,6 @@ fn fields_are_refused_by_name() {
         (Verb::Check, r#"{"resources":[]}"#, "resources out_of_range"),
         (Verb::Lock, r#"{"requester":"a","resource":""}"#, "resource invalid_string"),
         (Verb::Lock, r#"{"requester":"a","resource":"b","ttl_seconds":0}"#, "ttl_seconds out_of_range"),
-        (Verb::Lock, r#"{"requester":"a","resource":"b","wait_seconds":1}"#, "wait_seconds unknown_field"),
         (Verb::Lock, r#"{"requester":"a","resource":"b","resource_type":"a.b"}"#, "resource_type invalid_string"),
         (Verb::PoolGet, r#"{"pool":"gpu","tenant":"acme"}"#, "tenant unknown_field"),
         (Verb::PoolList, r#"{"next_cursor":"cA"}"#, "next_cursor invalid_string"),

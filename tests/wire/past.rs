@@ -2,7 +2,7 @@
 
 use berth::domain::command::{Query, ScheduleOf};
 use berth::domain::event::{Credits, EventType};
-use berth::domain::hold::{Hold, Opaque, Reservation, Status, Units};
+use berth::domain::hold::{EndReason, Hold, Opaque, Reservation, Status, Units};
 use berth::domain::id::{Actor, PoolName, ZoneName};
 use berth::domain::past::{History, Recorded};
 use berth::domain::schedule::Step;
@@ -139,6 +139,11 @@ fn reads_of_the_past_take_what_was_sent() {
     assert!(matches!(now(Verb::History), Query::History(_, None)));
     assert!(matches!(as_of(Verb::Usage), Query::Usage(id, then) if id == hold_id() && then == Some(at)));
     assert!(matches!(now(Verb::Usage), Query::Usage(_, None)));
+    let list = |body: &str| query(Verb::List, body);
+    let body = r#"{"status":"Active","sort_dir":"asc","as_of":"2026-04-29T02:00:00Z"}"#;
+    let Query::ListPast(past, then) = list(body) else { panic!() };
+    assert_eq!((past.status, past.is_descending, then), (Some(Status::Active), false, at));
+    assert!(matches!(list(r#"{"sort_by":"status","as_of":null}"#), Query::List(_)));
     let schedule = |body: &str| match query(Verb::Schedule, body) {
         Query::Schedule(of) => of,
         other => panic!("{other:?}"),
@@ -195,6 +200,31 @@ fn what_differs_between_versions_is_the_events_and_the_rest_the_rows() {
     assert_eq!((&told.name, &told.tags, &told.launch_specification), (&None, &None, &None));
     assert_eq!((hold.status, hold.deactivated_at, hold.expires_at), (Status::Ended, Some(at(60)), Some(at(30))));
     assert!(told.intervals.is_empty() && told.units.count() == 0);
+}
+
+#[test]
+fn pauses_and_announcements_are_read_as_they_were_told_and_guessed_where_they_were_not() {
+    let mut event = events().swap_remove(0);
+    event.hold.status = Status::Paused;
+    let paused = event.hold.reservation_mut().unwrap();
+    (paused.paused_at, paused.ending_soon_seconds) = (Some(at(1_000)), 600);
+    let mut present = event.hold.clone();
+    (present.status, present.end_reason) = (Status::Ended, Some(EndReason::EndTime));
+    let row = present.reservation_mut().unwrap();
+    (row.paused_at, row.ending_soon_seconds, row.warned_end) = (None, 60, Some(at(1_800)));
+    let mut body = parse(&event::encode(&event));
+    let told = |body: &serde_json::Value, present: &Hold| {
+        let hold = recall::decode(body.to_string().as_bytes(), present).unwrap().hold;
+        (hold.reservation().unwrap().paused_at, hold.ending_soon_at())
+    };
+    assert_eq!(told(&body, &present), (Some(at(1_000)), Some(at(1_200))));
+    body["data"]["ending_soon_at"] = json!(null);
+    assert_eq!(told(&body, &present), (Some(at(1_000)), None), "there is none to come");
+    for name in ["paused_at", "ending_soon_at"] {
+        body["data"].as_object_mut().unwrap().remove(name);
+    }
+    assert_eq!(told(&body, &present), (None, Some(at(1_740))), "an event of old, and a row that is over");
+    assert_eq!(told(&body, &event.hold), (Some(at(1_000)), Some(at(1_200))), "and one that is as it was");
 }
 
 #[test]

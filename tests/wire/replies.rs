@@ -3,16 +3,15 @@
 use berth::domain::command::ListCursor;
 use berth::domain::command::{Command, Query};
 use berth::domain::hold::Status;
-use berth::domain::id::{Requester, ResourceName};
-use berth::domain::outcome::{
-    Answer, LockAnswer, LockStatus, Outcome, Refusal, ReleaseStatus, RenewAnswer, RenewStatus, Terminated, UnlockAnswer,
-};
+use berth::domain::id::ResourceName;
+use berth::domain::outcome::{Answer, LockStatus, Outcome, Refusal, Terminated};
 use berth::domain::resource::Pool;
 use berth::wire::event;
 use berth::wire::reply::{self, Encoded};
 use berth::wire::verb::Verb;
 use serde_json::{Value, json};
 
+use crate::lock_replies::lock_answer;
 use crate::samples::{
     ID, at, bare_reservation, command, events, hold_id, lock, pools, query, refusals, reservation, units,
 };
@@ -21,27 +20,13 @@ pub fn parse(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-fn text(encoded: Encoded) -> String {
+pub fn text(encoded: Encoded) -> String {
     assert_eq!(encoded.error, None);
     String::from_utf8(encoded.body).unwrap()
 }
 
-fn name(text: &str) -> ResourceName {
+pub fn name(text: &str) -> ResourceName {
     ResourceName::parse(text).unwrap()
-}
-
-pub fn lock_answer(status: LockStatus) -> Answer {
-    let requester = Requester::parse("worker-1").unwrap();
-    Answer::Lock(LockAnswer { requester, resource: name("job \"42\""), status, claim: Some(lock()) })
-}
-
-pub fn unlock_answer(status: ReleaseStatus) -> Answer {
-    Answer::Unlock(UnlockAnswer { requester: Requester::parse("a").unwrap(), resource: name("x"), status })
-}
-
-pub fn renew_answer(status: RenewStatus) -> Answer {
-    let claim = (status == RenewStatus::Renewed).then(lock);
-    Answer::Renew(RenewAnswer { resource: name("x"), status, claim })
 }
 
 pub fn terminated() -> Answer {
@@ -58,7 +43,7 @@ pub fn several() -> Outcome {
     Ok(Answer::Several(vec![Ok(lock_answer(LockStatus::Acquired)), Err(Refusal::DeadlineExceeded)]))
 }
 
-const RESERVATION: &str = r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","tenant":"acme","kind":"reservation","name":"nightly","pool":"gpu","instance_type":null,"region":null,"status":"Active","intervals":[{"start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z","quantity":2},{"start_time":"2026-04-29T02:15:00Z","end_time":"2026-04-29T02:30:00Z","quantity":3}],"start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:30:00Z","quantity":3,"units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.1"],"launch_specification":{"volumes":["v"],"ssh_keys":[],"startup_script":"echo \"secret\"","memory_gb":4},"tags":{"team":"a"},"offer_key":"standard","unit_price_cents":100,"total_price_cents":125,"created_at":"2026-04-29T02:00:00.123456Z","created_by":"ann","version":2}"#;
+const RESERVATION: &str = r#"{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","tenant":"acme","kind":"reservation","name":"nightly","pool":"gpu","instance_type":null,"region":null,"status":"Active","intervals":[{"start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z","quantity":2},{"start_time":"2026-04-29T02:15:00Z","end_time":"2026-04-29T02:30:00Z","quantity":3}],"start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:30:00Z","quantity":3,"units":["9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.0","9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562.1"],"launch_specification":{"volumes":["v"],"ssh_keys":[],"startup_script":"echo \"secret\"","memory_gb":4},"tags":{"team":"a"},"offer_key":"standard","unit_price_cents":100,"total_price_cents":125,"ending_soon_at":null,"created_at":"2026-04-29T02:00:00.123456Z","created_by":"ann","version":2}"#;
 
 #[test]
 fn a_reservation_is_answered_in_the_documented_order() {
@@ -94,65 +79,11 @@ fn a_termination_tells_its_units_and_credit() {
 }
 
 #[test]
-fn a_lock_shows_its_claim_to_its_holder_only() {
-    let acquired = text(reply::outcome(&Ok(lock_answer(LockStatus::Acquired))));
-    let expected = r#"{"resource":"job \"42\"","requester":"worker-1","status":"ACQUIRED","explanation":"The lock is now held by the requester.","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562","fencing_token":7,"expires_at":"2026-04-29T02:01:00Z","acquired_slots":null,"acquired_blockers":null,"reserved_at_path":null,"lock_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}"#;
-    assert_eq!(acquired, expected);
-    let held = parse(&reply::outcome(&Ok(lock_answer(LockStatus::AlreadyHeld))).body);
-    for field in ["release_token", "fencing_token", "expires_at", "lock_id"] {
-        assert_eq!(held.get(field), Some(&Value::Null), "{field}");
-    }
-}
-
-#[test]
-fn an_unlock_tells_what_it_released() {
-    let told = |status| text(reply::outcome(&Ok(unlock_answer(status))));
-    assert_eq!(
-        told(ReleaseStatus::Relinquished),
-        r#"{"requester":"a","resource":"x","status":"RELINQUISHED","released":["x"]}"#
-    );
-    for status in [ReleaseStatus::NotReserved, ReleaseStatus::DoesntOwnReservation] {
-        assert!(told(status).ends_with(r#""released":[]}"#));
-    }
-}
-
-#[test]
-fn a_renewal_tells_the_expiry_and_the_fence() {
-    let told = |status| text(reply::outcome(&Ok(renew_answer(status))));
-    assert_eq!(
-        told(RenewStatus::Renewed),
-        r#"{"resource":"x","status":"RENEWED","expires_at":"2026-04-29T02:01:00Z","fencing_token":7}"#
-    );
-    assert_eq!(
-        told(RenewStatus::NotReserved),
-        r#"{"resource":"x","status":"NOT_RESERVED","expires_at":null,"fencing_token":null}"#
-    );
-}
-
-#[test]
 fn a_refused_item_stands_in_its_place_without_headers() {
     let encoded = reply::outcome(&several());
     assert_eq!(encoded.error, None);
     let body = parse(&encoded.body);
     assert_eq!((&body[0]["status"], &body[1]["error"]["code"]), (&json!("ACQUIRED"), &json!("deadline_exceeded")));
-}
-
-#[test]
-fn check_answers_an_object_or_an_array() {
-    let held = (name("job \"42\""), Some(lock()));
-    let one = text(reply::check(std::slice::from_ref(&held), false));
-    let expected = r#"{"resource":"job \"42\"","is_reserved":true,"holder":"worker-1","expires_at":"2026-04-29T02:01:00Z","fencing_token":7}"#;
-    assert_eq!(one, expected);
-    let free = r#"{"resource":"x","is_reserved":false,"holder":null,"expires_at":null,"fencing_token":null}"#;
-    assert_eq!(text(reply::check(&[(name("x"), None)], true)), format!("[{free}]"));
-    assert_eq!(text(reply::check(&[held, (name("x"), None)], true)), format!("[{expected},{free}]"));
-}
-
-#[test]
-fn verify_repeats_the_token_that_was_asked_about() {
-    assert_eq!(text(reply::verify(7, Some(7))), r#"{"current":true,"fencing_token":7}"#);
-    assert_eq!(text(reply::verify(7, Some(8))), r#"{"current":false,"fencing_token":7}"#);
-    assert_eq!(text(reply::verify(7, None)), r#"{"current":false,"fencing_token":7}"#);
 }
 
 #[test]

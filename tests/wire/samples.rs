@@ -145,11 +145,39 @@ pub const REQUESTS: &[(Verb, &str)] = &[
     (Verb::Pools, ""),
     (Verb::Pools, r#"{"limit":1,"next_cursor":"cGdwdQ","tenant":"acme"}"#),
     (Verb::Lock, r#"{"requester":"worker-1","resource":"job 42/é","ttl_seconds":60,"resource_type":"Job"}"#),
+    (Verb::Lock, r#"{"requester":"a","resource":"Paper tray","mode":"shared","wait_seconds":86400}"#),
     (Verb::Lock, r#"[{"requester":"a","resource":"x"},{"requester":"a","resource":"y","tenant":"acme"}]"#),
     (Verb::Unlock, r#"{"requester":"a","resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562"}"#),
     (
         Verb::Renew,
         r#"[{"resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562","ttl_seconds":31536000}]"#,
+    ),
+    (
+        Verb::Transact,
+        r#"{"method":"ALL_OR_NONE","request_type":"RESERVE","requests":[
+            {"lock":{"requester":"a","resource":"x","ttl_seconds":60,"mode":"shared"}},
+            {"reserve":{"pool":"gpu","start_time":"2026-04-29T02:00:00Z","end_time":"2026-04-29T02:15:00Z","quantity":1}}]}"#,
+    ),
+    (
+        Verb::Transact,
+        r#"[{"method":"FIRST","request_type":"RESERVE","requests":[{"lock":{"requester":"a","resource":"x"}}]},
+            {"method":"AS_MANY_AS_POSSIBLE","request_type":"UNRESERVE","tenant":"acme","requests":[
+            {"unlock":{"requester":"a","resource":"x","release_token":"a3f8c2d1-4b5e-4d2d-b1cb-19d0d0a14562"}},
+            {"cancel":{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562"}},
+            {"terminate":{"reservation_id":"9f67b8f7-7b91-4d2d-b1cb-19d0d0a14562","quantity":1,"reduce_capacity":true}}]}]"#,
+    ),
+    (Verb::Register, r#"{"name":"Printer"}"#),
+    (
+        Verb::Register,
+        r#"{"name":"Laser 1","capacity":1000,"blocks":["Paper tray","Feeder"],"tree_path":"Equipment>IT>Laser 1",
+            "resource_type":"Printer","lock_delay_seconds":86400,"tenant":"acme"}"#,
+    ),
+    (Verb::Resources, ""),
+    (Verb::Resources, r#"{"prefix":"jobs/","limit":1,"next_cursor":"cmpvYnMvMQ","tenant":"acme"}"#),
+    (Verb::Locks, "{}"),
+    (
+        Verb::Locks,
+        r#"{"requester":"worker-1","resource":"x","limit":100,"next_cursor":"bJ9nuPd7kU0tscsZ0NChRWI","tenant":"acme"}"#,
     ),
     (Verb::Check, r#"{"resource":"x"}"#),
     (Verb::Check, r#"{"resources":["x","y"]}"#),
@@ -425,13 +453,18 @@ pub fn still_booked() -> Refusal {
     }
 }
 
+/// A resource that can't be registered so because of who holds what.
+pub fn still_held() -> Refusal {
+    Refusal::StillHeld { resources: vec![ResourceName::parse("job \"42\"").unwrap()] }
+}
+
 pub fn lowered() -> Answer {
     let withdrawn =
         Withdrawn { id: hold_id(), tenant: tenant(), status: Status::Canceled, quantity: 3, credit_cents: 125 };
     Answer::Lowered(Box::new(Lowered { pool: pools().remove(1), withdrawn: vec![withdrawn; 1_001] }))
 }
 
-pub fn lock_released(claim: Option<Hold>) -> Answer {
+pub fn lock_released(claims: Vec<Hold>) -> Answer {
     let resource = ResourceName::parse("job \"42\"").unwrap();
-    Answer::LockReleased(LockReleased { tenant: tenant(), resource, claim })
+    Answer::LockReleased(LockReleased { tenant: tenant(), resource, claims })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use berth::domain::outcome::{Answer, LockStatus, ReleaseStatus, RenewStatus};
+use berth::domain::outcome::Answer;
 use berth::domain::quota::TenantUse;
 use berth::wire::verb::Verb;
 use berth::wire::{event, reply, schema};
@@ -12,20 +12,20 @@ use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
 use crate::past::{bare_capacity, bare_history, bare_usage, capacity, history, usage};
-use crate::replies::{lock_answer, parse, renew_answer, several, terminated, unlock_answer};
+use crate::replies::{parse, terminated};
 use crate::samples::{
-    REQUESTS, at, bare_reservation, events, lock, lock_released, looked, lowered, pools, refusals, reservation,
-    still_booked, tenants, zoned_reservation,
+    REQUESTS, at, bare_reservation, events, looked, lowered, pools, refusals, reservation, still_booked, still_held,
+    tenants, zoned_reservation,
 };
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemas/v1")
 }
 
-struct Schemas(BTreeMap<String, Validator>);
+pub struct Schemas(BTreeMap<String, Validator>);
 
 impl Schemas {
-    fn new() -> Schemas {
+    pub fn new() -> Schemas {
         let documents: Vec<(String, Value)> =
             schema::documents().into_iter().filter(|(name, _)| name != "asyncapi.json").collect();
         let mut registry = Registry::new();
@@ -40,11 +40,11 @@ impl Schemas {
         Schemas(documents.iter().map(build).collect())
     }
 
-    fn is_valid(&self, name: &str, value: &Value) -> bool {
+    pub fn is_valid(&self, name: &str, value: &Value) -> bool {
         self.0[name].is_valid(value)
     }
 
-    fn assert_valid(&self, name: &str, value: &Value) {
+    pub fn assert_valid(&self, name: &str, value: &Value) {
         let faults: Vec<String> =
             self.0[name].iter_errors(value).map(|fault| format!("{fault} at {}", fault.instance_path())).collect();
         assert!(faults.is_empty(), "{name}: {faults:?} in {value}");
@@ -105,6 +105,8 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
     let range = json!({"earliest_start_time": "2026-04-29T02:00:00Z", "latest_end_time": "2026-04-29T09:00:00Z"});
     let search = |more| merged(merged(range.clone(), json!({"quantity": 1, "duration_seconds": 900})), more);
     let id = crate::samples::ID;
+    let transact =
+        |request_type: &str, item: Value| json!({"method": "FIRST", "request_type": request_type, "requests": [item]});
     let bad = [
         (Verb::Reserve, json!({})),
         (Verb::Reserve, json!([window])),
@@ -156,6 +158,25 @@ fn a_bad_request_does_not_validate_where_a_schema_can_tell() {
         (Verb::Lock, json!([])),
         (Verb::Lock, json!({"requester": "a"})),
         (Verb::Lock, json!({"requester": "a", "resource": "b", "ttl_seconds": 0})),
+        (Verb::Lock, json!({"requester": "a", "resource": "A>B"})),
+        (Verb::Lock, json!({"requester": "a", "resource": "b", "mode": "both"})),
+        (Verb::Lock, json!([{"requester": "a", "resource": "b", "dry_run": true}])),
+        (Verb::Register, json!({"name": "A>B"})),
+        (Verb::Register, json!({"name": "b", "capacity": 0})),
+        (Verb::Register, json!({"name": "b", "blocks": ["a", "a"]})),
+        (Verb::Resources, json!({"limit": 0})),
+        (Verb::Locks, json!({"resource": ">"})),
+        (Verb::Transact, transact("RESERVE", json!({}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a"}}))),
+        (Verb::Transact, transact("UNRESERVE", json!({"lock": {"requester": "a", "resource": "b"}}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a", "resource": "b", "wait_seconds": 1}}))),
+        (Verb::Transact, transact("RESERVE", json!({"lock": {"requester": "a", "resource": "b", "tenant": "acme"}}))),
+        (Verb::Transact, transact("RESERVE", json!({"reserve": {"pool": "gpu"}}))),
+        (Verb::Transact, transact("UNRESERVE", json!({"cancel": {"reservation_id": id, "dry_run": true}}))),
+        (
+            Verb::Transact,
+            transact("UNRESERVE", json!({"cancel": {"reservation_id": id}, "terminate": {"reservation_id": id}})),
+        ),
         (Verb::Check, json!({})),
         (Verb::Check, json!({"resource": "a", "resources": ["a"]})),
         (Verb::PoolPut, json!({"pool": "gpu"})),
@@ -206,20 +227,6 @@ fn every_reply_validates() {
         assert_reply(Verb::Schedule, encoded);
     }
     assert_reply(Verb::Terminate, reply::outcome(&Ok(terminated())));
-    for status in [LockStatus::Acquired, LockStatus::AlreadyHad, LockStatus::AlreadyHeld] {
-        assert_reply(Verb::Lock, reply::outcome(&Ok(lock_answer(status))));
-    }
-    assert_reply(Verb::Lock, reply::outcome(&several()));
-    for status in [ReleaseStatus::Relinquished, ReleaseStatus::NotReserved, ReleaseStatus::DoesntOwnReservation] {
-        assert_reply(Verb::Unlock, reply::outcome(&Ok(unlock_answer(status))));
-    }
-    for status in [RenewStatus::Renewed, RenewStatus::NotReserved, RenewStatus::DoesntOwnReservation] {
-        assert_reply(Verb::Renew, reply::outcome(&Ok(renew_answer(status))));
-    }
-    let name = lock().lock_name().unwrap().resource;
-    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock()))], false));
-    assert_reply(Verb::Check, reply::check(&[(name.clone(), Some(lock())), (name, None)], true));
-    assert_reply(Verb::Verify, reply::verify(1, None));
     for pool in pools() {
         for verb in [Verb::PoolPut, Verb::PoolGet] {
             assert_reply(verb, reply::pool(&pool));
@@ -227,9 +234,6 @@ fn every_reply_validates() {
     }
     assert_reply(Verb::PoolPut, reply::outcome(&Ok(lowered())));
     assert_reply(Verb::ReservationTerminate, reply::outcome(&Ok(terminated())));
-    for claim in [Some(lock()), None] {
-        assert_reply(Verb::LockRelease, reply::outcome(&Ok(lock_released(claim))));
-    }
     assert_reply(Verb::PoolList, reply::pools(&pools(), true));
     assert_reply(Verb::Pools, reply::open_pools(&pools(), true));
     for (verb, looked) in looked() {
@@ -254,6 +258,16 @@ fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
         assert!(!schemas.is_valid("reservation.json", &body) && !schemas.is_valid("get.reply.json", &body));
     }
     schemas.assert_valid("terminate.reply.json", &body(terminated()));
+    schemas.assert_valid("reservation_terminate.reply.json", &body(terminated()));
+    let pools_put = pools().into_iter().map(|pool| Answer::Pool(Box::new(pool))).chain([lowered()]);
+    for body in pools_put.map(body) {
+        schemas.assert_valid("pool_put.reply.json", &body);
+        assert!(!schemas.is_valid("pool.json", &body));
+    }
+    for body in tenants().into_iter().map(|config| body(Answer::Tenant(Box::new(config)))) {
+        schemas.assert_valid("tenant_put.reply.json", &body);
+        assert!(!schemas.is_valid("tenant_get.reply.json", &body));
+    }
     let unmarked = parse(&reply::outcome(&Ok(Answer::Reservation(Box::new(unborn)))).body);
     assert!(!schemas.is_valid("reserve.reply.json", &unmarked), "only a dry run has no id");
 }
@@ -262,7 +276,7 @@ fn every_answer_to_a_dry_run_validates_and_is_told_from_the_others() {
 fn every_refusal_validates_and_every_code_is_one() {
     let schemas = Schemas::new();
     let mut codes = Vec::new();
-    for refusal in refusals().into_iter().chain([still_booked()]) {
+    for refusal in refusals().into_iter().chain([still_booked(), still_held()]) {
         let mut body = parse(&reply::refusal(&refusal).body);
         schemas.assert_valid("error.json", &body);
         if !codes.contains(&json!(refusal.code())) {

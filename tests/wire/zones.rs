@@ -137,8 +137,8 @@ fn a_released_lock_names_who_held_it() {
     let resource = "job \"42\"";
     let expected = json!({"tenant": "acme", "resource": resource, "status": "RELINQUISHED", "requester": "worker-1",
                           "released": [resource]});
-    assert_eq!(body(Some(lock())), expected);
+    assert_eq!(body(vec![lock()]), expected);
     let expected = json!({"tenant": "acme", "resource": resource, "status": "NOT_RESERVED", "requester": null,
                           "released": []});
-    assert_eq!(body(None), expected);
+    assert_eq!(body(Vec::new()), expected);
 }

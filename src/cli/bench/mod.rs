@@ -57,6 +57,10 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     live: u64,
 
+    /// Seconds of rest once the pools are filled: Postgres writes back what that has changed
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    rest: u64,
+
     /// How long to measure
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -139,6 +143,9 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     let fill = Plan::load(&args, writes, &subjects, &tenant, run, "f", args.live);
     let mut fillers = open(&args, FILL_IN_FLIGHT).await?;
     let filled = phase(&mut fillers, fill.clone(), "filling pools", None, &stop).await?.tally;
+    if !stop.is_cancelled() {
+        tokio::time::sleep(Duration::from_secs(args.rest)).await;
+    }
     let warmup = Plan::load(&args, args.verb, &subjects, &tenant, run, "w", u64::MAX);
     let warm =
         phase(&mut connections, warmup, "warming up", Some(Duration::from_secs(args.warmup)), &stop).await?.tally;

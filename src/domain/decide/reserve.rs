@@ -10,7 +10,7 @@ use crate::domain::outcome::{FieldReason, Outcome, Refusal};
 use crate::domain::price::cost_cents;
 use crate::domain::resource::{Policy, Pool};
 use crate::domain::state::{PoolState, State};
-use crate::domain::tick::{activated, announce_late};
+use crate::domain::tick::{activated, announce_late, end_late};
 use crate::domain::window::{Instant, ceil, floor, later};
 
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> Outcome {
@@ -68,8 +68,8 @@ pub(super) fn check(
     Ok(terms)
 }
 
-/// Records a reservation that stands now, that it is active where its start has come, and that its end is near where
-/// it is.
+/// Records a reservation that stands now, that it is active where its start has come, that its end is near where it is,
+/// and that it is over where that has passed.
 pub(super) fn place(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant) -> Outcome {
     hold.status = Status::Pending;
     hold.expires_at = None;
@@ -78,7 +78,8 @@ pub(super) fn place(state: &mut State, caller: &Caller, mut hold: Hold, now: Ins
         true => state.record(activated(placed), EventType::Active, now, &caller.cause),
         false => placed,
     };
-    answer(announce_late(state, placed, now))
+    let announced = announce_late(state, placed, now);
+    answer(end_late(state, announced, now))
 }
 
 fn hold_for(state: &mut State, caller: &Caller, mut hold: Hold, now: Instant, seconds: u32) -> Outcome {

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{array, closed, id, instant, integer, nullable, says, text};
+use super::super::schema_dry_run::mark;
+use super::{array, closed, id, instant, integer, nullable, says, terminated, text};
 
 pub fn lock_reply() -> Value {
     let statuses = ["ACQUIRED", "ALREADY_HAD", "ALREADY_HELD", "NOT_AVAILABLE", "NOT_VALID", "QUEUED"];
     let slots = json!({"type": "object", "additionalProperties": text()});
-    let own = "The caller's own claim only: null where it has none.";
+    let own = "The caller's own claim only: null where it has none, and where a dry run would make one.";
     closed(
         vec![
             ("resource", text()),
@@ -16,7 +17,7 @@ pub fn lock_reply() -> Value {
             ("explanation", says(text(), "One sentence for a person.")),
             ("release_token", says(nullable(id()), own)),
             ("fencing_token", says(nullable(integer(0)), own)),
-            ("expires_at", says(nullable(instant()), own)),
+            ("expires_at", says(nullable(instant()), "Of its own claim; of QUEUED when its wait runs out.")),
             ("acquired_slots", says(nullable(slots), "By resource the name of the slot, of those that have several.")),
             ("acquired_blockers", says(nullable(array(text())), "What was taken with it.")),
             ("reserved_at_path", says(nullable(text()), "Where it stands in a tree: names with > between them.")),
@@ -31,13 +32,18 @@ pub fn lock_reply() -> Value {
                     "QUEUED only: if all before it hold as long as they said; null: without end.",
                 ),
             ),
+            mark(),
         ],
     )
 }
 
 pub fn unlock_reply() -> Value {
     let statuses = json!({"type": "string", "enum": ["RELINQUISHED", "NOT_RESERVED", "DOESNT_OWN_RESERVATION"]});
-    closed(vec![("requester", text()), ("resource", text()), ("status", statuses), ("released", array(text()))], vec![])
+    let released = says(array(text()), "Every slot, or name of a resource that has none, that came free.");
+    closed(
+        vec![("requester", text()), ("resource", text()), ("status", statuses), ("released", released)],
+        vec![mark()],
+    )
 }
 
 pub fn renew_reply() -> Value {
@@ -49,7 +55,7 @@ pub fn renew_reply() -> Value {
             ("expires_at", nullable(instant())),
             ("fencing_token", nullable(integer(0))),
         ],
-        vec![],
+        vec![mark()],
     )
 }
 
@@ -82,19 +88,32 @@ fn holder() -> Value {
 }
 
 pub fn transact_reply() -> Value {
-    let item = "The reply that the request would get alone, {\"error\"} where it is refused, or {\"status\"} \
-                ROLLED_BACK or SKIPPED.";
+    let about = "One for each request: the reply that it would get alone, {\"error\"} where it is refused, ROLLED_BACK \
+                 where it was undone with the others, SKIPPED behind FIRST's winner.";
+    let untouched = closed(vec![("status", json!({"type": "string", "enum": ["ROLLED_BACK", "SKIPPED"]}))], vec![]);
+    let reservation = json!({"$ref": "reservation.json"});
+    let error = json!({"$ref": "error.json"});
+    let result = json!({"anyOf": [lock_reply(), unlock_reply(), reservation, terminated(vec![]), error, untouched]});
     closed(
         vec![
             ("status", json!({"type": "string", "enum": ["SUCCESS", "PARTIAL", "FAILED"]})),
-            ("results", says(array(json!({"type": "object"})), item)),
+            ("results", says(array(result), about)),
         ],
         vec![],
     )
 }
 
-/// `has_holders`: as `resources` shows it.
-pub fn resource(has_holders: bool) -> Value {
+/// `register`.
+pub fn registered() -> Value {
+    resource(vec![], vec![mark()])
+}
+
+/// As `resources` shows it.
+pub fn held() -> Value {
+    resource(vec![("holders", says(array(holder()), "The claims that hold it."))], vec![])
+}
+
+fn resource(more: Vec<(&'static str, Value)>, sometimes: Vec<(&'static str, Value)>) -> Value {
     let mut always = vec![
         ("name", text()),
         ("version", integer(1)),
@@ -105,8 +124,6 @@ pub fn resource(has_holders: bool) -> Value {
         ("resource_type", nullable(text())),
         ("lock_delay_seconds", integer(0)),
     ];
-    if has_holders {
-        always.push(("holders", says(array(holder()), "The claims that hold it.")));
-    }
-    closed(always, vec![])
+    always.extend(more);
+    closed(always, sometimes)
 }

@@ -1,8 +1,8 @@
 //! The tables of the verbs about locks.
 
 use super::{
-    FENCING_TOKEN, LABEL, LIMIT_DEFAULT, LIMIT_MAX, RESOURCE_TYPE, TENANT, integer, integer_or, list, optional,
-    required, set, text_or,
+    DRY_RUN, FENCING_TOKEN, LABEL, LIMIT_DEFAULT, LIMIT_MAX, RESOURCE_TYPE, TENANT, integer, integer_or, list,
+    optional, required, set, text_or,
 };
 use crate::domain::id::ResourceName;
 use crate::domain::lock::{BLOCKS_MAX, DEPTH_MAX, PLACES_MAX, WAIT_MAX_SECONDS};
@@ -46,7 +46,7 @@ const REQUESTER: Field = required("requester", LABEL, "Who takes and gives back 
 pub const RESOURCE: Field = required("resource", NAME, "The lock's name.");
 const RELEASE_TOKEN: Field = required("release_token", Kind::Id, "As answered when the lock was taken, or queued.");
 
-pub static LOCK: [Field; 7] = [
+pub static LOCK: [Field; 8] = [
     REQUESTER,
     RESOURCE,
     optional("ttl_seconds", integer(1, TTL_SECONDS_MAX), "Time to live from the grant on; absent: until released."),
@@ -57,15 +57,17 @@ pub static LOCK: [Field; 7] = [
         integer(1, WAIT_MAX_SECONDS as i64),
         "Where it can't be had now: wait so long for it. The grant comes as the event active.",
     ),
+    DRY_RUN,
     TENANT,
 ];
 
-pub static UNLOCK: [Field; 4] = [REQUESTER, RESOURCE, RELEASE_TOKEN, TENANT];
+pub static UNLOCK: [Field; 5] = [REQUESTER, RESOURCE, RELEASE_TOKEN, DRY_RUN, TENANT];
 
-pub static RENEW: [Field; 4] = [
+pub static RENEW: [Field; 5] = [
     RESOURCE,
     RELEASE_TOKEN,
     required("ttl_seconds", integer(1, TTL_SECONDS_MAX), "Expires so long from now, also where that is earlier."),
+    DRY_RUN,
     TENANT,
 ];
 
@@ -79,11 +81,11 @@ pub static VERIFY: [Field; 3] = [RESOURCE, required("fencing_token", FENCING_TOK
 
 /// Each item of a transaction is one of these, under the name of its verb.
 pub static TRANSACT_ITEM: [Field; 5] = [
-    optional("lock", Kind::Object(&LOCK), "As `lock`, but for wait_seconds."),
-    optional("reserve", Kind::Object(&super::RESERVE), "As `reserve`, but for dry_run."),
-    optional("unlock", Kind::Object(&UNLOCK), "As `unlock`."),
-    optional("cancel", Kind::Object(&super::CANCEL), "As `cancel`, but for dry_run."),
-    optional("terminate", Kind::Object(&super::TERMINATE), "As `terminate`, but for dry_run."),
+    optional("lock", Kind::Object(&LOCK), "As `lock`, but for wait_seconds, dry_run and tenant."),
+    optional("reserve", Kind::Object(&super::RESERVE), "As `reserve`, but for dry_run and tenant."),
+    optional("unlock", Kind::Object(&UNLOCK), "As `unlock`, but for dry_run and tenant."),
+    optional("cancel", Kind::Object(&super::CANCEL), "As `cancel`, but for dry_run and tenant."),
+    optional("terminate", Kind::Object(&super::TERMINATE), "As `terminate`, but for dry_run and tenant."),
 ];
 
 pub static TRANSACT: [Field; 4] = [
@@ -97,7 +99,7 @@ pub static TRANSACT: [Field; 4] = [
     TENANT,
 ];
 
-pub static REGISTER: [Field; 7] = [
+pub static REGISTER: [Field; 8] = [
     required("name", NAME, "The resource; registering it again overwrites all that was said of it."),
     integer_or("capacity", integer(1, PLACES_MAX as i64), 1, "How many may hold it at once: above 1 each has a slot."),
     Field {
@@ -114,6 +116,7 @@ pub static REGISTER: [Field; 7] = [
         0,
         "For how long nobody is granted it once a lock on it ran out; not after an unlock.",
     ),
+    DRY_RUN,
     TENANT,
 ];
 
