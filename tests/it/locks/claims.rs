@@ -7,6 +7,7 @@ const SPANS: &str = "
     with span as (
         select
             hold.id, hold.tenant, hold.resource, hold.requester, hold.blockers,
+            coalesce(hold.is_blocker, false) as is_blocker,
             coalesce(hold.is_shared, false) as is_shared, coalesce(hold.slot, 0) as slot,
             coalesce(hold.tree_path, hold.resource) as path,
             granted.seq as from_seq, granted.at as from_at,
@@ -17,14 +18,16 @@ const SPANS: &str = "
         where hold.kind = 'lock'
     )";
 
-/// Two at once on one place, but where both share it.
+/// Two at once on one place, but where both share it, or where one requester has it for itself and for another lock.
 const ON_ONE_PLACE: &str = "
     select one.resource || ': ' || one.requester || ' and ' || other.requester
     from span as one
     join span as other
         on other.tenant = one.tenant and other.resource = one.resource and other.id > one.id
         and other.from_seq < one.until_seq and one.from_seq < other.until_seq
-    where one.slot = other.slot and not (one.is_shared and other.is_shared)";
+    where one.slot = other.slot
+        and not (one.is_shared and other.is_shared)
+        and not (one.requester = other.requester and one.is_blocker <> other.is_blocker)";
 
 /// Two requesters at once, one above the other in a tree.
 const IN_ONE_TREE: &str = "
