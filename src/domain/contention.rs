@@ -364,7 +364,11 @@ pub(super) fn grant_waiting(state: &mut State, names: &BTreeSet<LockName>) {
         };
         let requester = lock.requester.clone();
         let need = Need::new(state, &name, Some(&requester), lock.mode);
-        let rooms = rooms(state, &need, &ahead);
+        // Behind another, as nearly all of a long queue: who holds what need not be looked through for each.
+        let rooms = match ahead.stands_before(state, &need, &name) {
+            true => Err(Obstacle::Awaited),
+            false => rooms(state, &need, &ahead),
+        };
         match rooms.ok().filter(|rooms| has_quota(state, &need, rooms, now)) {
             Some(rooms) => drop(grant(state, claim, &need, &rooms, now, &Cause::clock())),
             None => ahead.add(state, &need),
