@@ -31,8 +31,10 @@ pub(super) struct Need<'a> {
 /// Where a claim comes to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Its requester has this already.
+    /// Its requester has this already for another of its locks.
     Had,
+    /// Its requester has a lock on this, which may end before: it comes to stand beside that, in its place.
+    Beside(Option<u32>),
     /// `None`: the resource has one place only.
     Place(Option<u32>),
 }
@@ -60,8 +62,8 @@ impl<'a> Need<'a> {
         [self.resource].into_iter().chain(&self.blockers).map(name)
     }
 
-    fn is_own(&self, lock: &Lock) -> bool {
-        self.requester == Some(&lock.requester)
+    fn is_own(&self, state: &State, claim: &Hold) -> bool {
+        lasts(state, claim) && claim.lock().is_some_and(|lock| self.requester == Some(&lock.requester))
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) fn rooms(state: &State, need: &Need, ahead: &Ahead) -> Result<Vec<Roo
     let room = |name: LockName| {
         let room = room(state, need, &name)?;
         match room {
-            Room::Had if name.resource == *need.resource => Err(Obstacle::Held),
+            Room::Had | Room::Beside(_) if name.resource == *need.resource => Err(Obstacle::Held),
             Room::Place(_) if ahead.stands_before(state, need, &name) => Err(Obstacle::Awaited),
             room => Ok(room),
         }
@@ -80,15 +82,15 @@ pub(super) fn rooms(state: &State, need: &Need, ahead: &Ahead) -> Result<Vec<Roo
 
 /// The same for one name, whoever waits.
 pub(super) fn room(state: &State, need: &Need, name: &LockName) -> Result<Room, Obstacle> {
+    if let Some(own) = own_room(state, need, name) {
+        return own;
+    }
     let mut taken = BTreeSet::new();
     let mut are_compatible = true;
     for claim in state.claims(name).filter(|claim| claim.status != Status::Waitlisted) {
         let Some(lock) = claim.lock() else { continue };
-        if claim.status == Status::Active && need.is_own(lock) {
-            return if lock.mode.covers(need.mode) { Ok(Room::Had) } else { Err(Obstacle::Held) };
-        }
         taken.insert(lock.slot.unwrap_or(0));
-        are_compatible &= is_compatible(claim, lock, need);
+        are_compatible &= is_compatible(state, claim, lock, need);
     }
     let Some(registry) = state.registry(name.lane()) else { return Err(Obstacle::Held) };
     let place = match registry.capacity(name) {
@@ -96,10 +98,21 @@ pub(super) fn room(state: &State, need: &Need, name: &LockName) -> Result<Room, 
         0 | 1 => return Err(Obstacle::Held),
         capacity => Some((0..capacity).find(|place| !taken.contains(place)).ok_or(Obstacle::NoPlace)?),
     };
-    match in_tree(state, registry, name).all(|claim| stands_aside(claim, need)) {
+    match in_tree(state, registry, name).all(|claim| stands_aside(state, claim, need)) {
         true => Ok(Room::Place(place)),
         false => Err(Obstacle::Held),
     }
+}
+
+/// `None`: its requester has nothing of it.
+fn own_room(state: &State, need: &Need, name: &LockName) -> Option<Result<Room, Obstacle>> {
+    let own: Vec<&Lock> = state.claims(name).filter(|claim| need.is_own(state, claim)).filter_map(Hold::lock).collect();
+    let first = own.first()?;
+    if !own.iter().any(|lock| lock.mode.covers(need.mode)) {
+        return Some(Err(Obstacle::Held));
+    }
+    let has_blocker = own.iter().any(|lock| lock.is_blocker);
+    Some(Ok(if has_blocker { Room::Had } else { Room::Beside(first.slot) }))
 }
 
 /// The claims above and below it.
@@ -109,15 +122,21 @@ fn in_tree<'a>(state: &'a State, registry: &'a Registry, name: &LockName) -> imp
     related.flat_map(move |resource| state.claims(&LockName { tenant: tenant.clone(), resource: resource.clone() }))
 }
 
-fn stands_aside(claim: &Hold, need: &Need) -> bool {
+fn stands_aside(state: &State, claim: &Hold, need: &Need) -> bool {
     let Some(lock) = claim.lock() else { return true };
-    let is_own = claim.status == Status::Active && need.is_own(lock);
-    claim.status == Status::Waitlisted || is_own || is_compatible(claim, lock, need)
+    claim.status == Status::Waitlisted || need.is_own(state, claim) || is_compatible(state, claim, lock, need)
 }
 
 /// What keeps a place closed goes with nothing.
-fn is_compatible(claim: &Hold, lock: &Lock, need: &Need) -> bool {
-    claim.status == Status::Active && lock.mode.goes_with(need.mode)
+fn is_compatible(state: &State, claim: &Hold, lock: &Lock, need: &Need) -> bool {
+    lasts(state, claim) && lock.mode.goes_with(need.mode)
+}
+
+/// Does it hold its lock now? One that has run out goes with nothing, as if it were closed already, until its end is
+/// carried out: else it would depend on the order in which ends of one instant are, who is granted what.
+fn lasts(state: &State, claim: &Hold) -> bool {
+    let now = state.now(claim.id.lane());
+    claim.status == Status::Active && now.is_some_and(|now| claim.expires_at.is_none_or(|at| at > now))
 }
 
 /// Who holds what stands in the way of a name: the claims on it, or those above and below it.
@@ -231,7 +250,7 @@ pub(super) fn is_waiting(state: &State, claim: &Hold) -> bool {
 pub(super) fn grant(state: &mut State, claim: Hold, need: &Need, rooms: &[Room], now: Instant, cause: &Cause) -> Hold {
     let lane = claim.id.lane();
     let mut claim = claim;
-    let slot = rooms.first().map_or(None, |room| room.slot());
+    let slot = rooms.first().and_then(|room| room.slot());
     claim.status = Status::Active;
     let fencing_token = state.draw_fence(lane);
     if let Some(lock) = claim.lock_mut() {
@@ -243,7 +262,7 @@ pub(super) fn grant(state: &mut State, claim: Hold, need: &Need, rooms: &[Room],
     for (index, (blocker, room)) in need.blockers.iter().zip(rooms.iter().skip(1)).enumerate() {
         match room {
             Room::Had => drop(settle_blocker(state, &claim, blocker, now, cause)),
-            Room::Place(slot) => take_blocker(state, &claim, blocker, *slot, index, now, cause),
+            Room::Place(slot) | Room::Beside(slot) => take_blocker(state, &claim, blocker, *slot, index, now, cause),
         }
     }
     claim
@@ -252,7 +271,7 @@ pub(super) fn grant(state: &mut State, claim: Hold, need: &Need, rooms: &[Room],
 impl Room {
     fn slot(self) -> Option<u32> {
         match self {
-            Room::Place(slot) => slot,
+            Room::Place(slot) | Room::Beside(slot) => slot,
             Room::Had => None,
         }
     }
@@ -309,6 +328,19 @@ pub(super) fn resource_type(state: &State, tenant: &Tenant, resource: &ResourceN
     state.registry(name.lane())?.get(&name)?.resource_type.clone()
 }
 
+/// The locks for which a blocker is held, those that end first before others; none for a claim that is no blocker.
+pub(super) fn needing(state: &State, blocker: &Hold) -> Vec<Hold> {
+    let Some((name, lock)) = blocker.lock_name().zip(blocker.lock().filter(|lock| lock.is_blocker)) else {
+        return Vec::new();
+    };
+    let needs = |other: &Lock| other.requester == lock.requester && other.blockers.contains(&lock.resource);
+    let related = state.related([&name]);
+    let active = related.iter().flat_map(|name| state.claims(name)).filter(|claim| claim.status == Status::Active);
+    let mut needing: Vec<Hold> = active.filter(|claim| claim.lock().is_some_and(needs)).cloned().collect();
+    needing.sort_by_key(|claim| (claim.expires_at.is_none(), claim.expires_at, claim.id));
+    needing
+}
+
 /// A blocker lasts as long as one of its requester's locks needs it: ends it after the last, or moves its end. Gives it
 /// where it ended.
 pub(super) fn settle_blocker(
@@ -320,14 +352,11 @@ pub(super) fn settle_blocker(
 ) -> Option<Hold> {
     let requester = &by.lock()?.requester;
     let name = LockName { tenant: by.tenant.clone(), resource: blocker.clone() };
-    let is_requesters =
-        |claim: &&Hold| claim.status == Status::Active && claim.lock().is_some_and(|lock| lock.requester == *requester);
-    let is_blocker = |claim: &&Hold| claim.lock().is_some_and(|lock| lock.is_blocker);
-    let mut claim = state.claims(&name).filter(is_requesters).find(is_blocker)?.clone();
-    let related = state.related([&name]);
-    let own = related.iter().flat_map(|name| state.claims(name)).filter(is_requesters);
-    let needing = own.filter(|claim| claim.lock().is_some_and(|lock| lock.blockers.contains(blocker)));
-    let ends: Vec<Option<Instant>> = needing.map(|claim| claim.expires_at).collect();
+    let active = state.claims(&name).filter(|claim| claim.status == Status::Active);
+    let mut claims = active.filter(|claim| claim.lock().is_some_and(|it| it.is_blocker && it.requester == *requester));
+    let mut claim = claims.next()?.clone();
+    drop(claims);
+    let ends: Vec<Option<Instant>> = needing(state, &claim).iter().map(|claim| claim.expires_at).collect();
     if let (true, Some(reason)) = (ends.is_empty(), by.end_reason) {
         let event_type = if by.status == Status::Expired { EventType::Expired } else { EventType::Ended };
         return Some(state.record(ended(claim, by.status, reason, at), event_type, at, cause));
@@ -340,17 +369,27 @@ pub(super) fn settle_blocker(
     None
 }
 
-/// What follows when a claim is over: its blockers go with it, and those who waited get what came free. Gives the
-/// blockers that ended.
+/// What follows when a claim is over: its blockers go with it, and those who waited get what came free. Gives what of
+/// all this its requester has no more.
 pub(super) fn freed(state: &mut State, over: &Hold, at: Instant, cause: &Cause) -> Vec<Hold> {
     let (Some(lock), Some(name)) = (over.lock(), over.lock_name()) else { return Vec::new() };
     let blockers = lock.blockers.iter();
-    let ended = blockers.filter_map(|blocker| settle_blocker(state, over, blocker, at, cause)).collect();
+    let ended = blockers.filter_map(|blocker| settle_blocker(state, over, blocker, at, cause));
+    let mut free: Vec<Hold> = [over.clone()].into_iter().chain(ended).collect();
+    free.retain(|claim| claim.lock().is_some_and(|lock| !has_another(state, claim, lock)));
     grant_waiting(state, &state.related([&name]));
-    ended
+    free
 }
 
-/// Grants to those who wait for one of these names, in the order in which they came, what they can have by now.
+/// Has its requester another claim on the same?
+fn has_another(state: &State, claim: &Hold, lock: &Lock) -> bool {
+    let name = LockName { tenant: claim.tenant.clone(), resource: lock.resource.clone() };
+    let mut active = state.claims(&name).filter(|claim| claim.status == Status::Active).filter_map(Hold::lock);
+    active.any(|other| other.requester == lock.requester)
+}
+
+/// Grants to those who wait for one of these names, in the order in which they came, what they can have by now. Limits
+/// bind commands, and theirs was let in with its blockers: nothing would wake one again that was passed over for them.
 pub(super) fn grant_waiting(state: &mut State, names: &BTreeSet<LockName>) {
     let waiting = names.iter().flat_map(|name| state.claims(name)).filter(|claim| is_waiting(state, claim));
     // While it waits a claim has one event only, so its number tells when it came.
@@ -364,18 +403,16 @@ pub(super) fn grant_waiting(state: &mut State, names: &BTreeSet<LockName>) {
         };
         let requester = lock.requester.clone();
         let need = Need::new(state, &name, Some(&requester), lock.mode);
-        let rooms = rooms(state, &need, &ahead);
-        match rooms.ok().filter(|rooms| has_quota(state, &need, rooms, now)) {
-            Some(rooms) => drop(grant(state, claim, &need, &rooms, now, &Cause::clock())),
-            None => ahead.add(state, &need),
+        // Behind another, as nearly all of a long queue: who holds what need not be looked through for each.
+        let rooms = match ahead.stands_before(state, &need, &name) {
+            true => Err(Obstacle::Awaited),
+            false => rooms(state, &need, &ahead),
+        };
+        match rooms {
+            Ok(rooms) => drop(grant(state, claim, &need, &rooms, now, &Cause::clock())),
+            Err(_) => ahead.add(state, &need),
         }
     }
-}
-
-/// The waiting claim itself is counted already.
-fn has_quota(state: &State, need: &Need, rooms: &[Room], now: Instant) -> bool {
-    let new = blockers_to_take(rooms);
-    new == 0 || state.tenants().check_locks(need.tenant, now, new).is_ok()
 }
 
 /// How many claims come with one that comes to stand so.
@@ -397,8 +434,8 @@ pub(super) fn conflicts(state: &State, names: &BTreeSet<LockName>) -> BTreeSet<R
             blockers: Vec::new(),
         };
         let Some(registry) = state.registry(name.lane()) else { continue };
-        let is_in_way =
-            in_tree(state, registry, &name).any(|other| other.status == Status::Active && !stands_aside(other, &need));
+        let is_in_way = in_tree(state, registry, &name)
+            .any(|other| other.status == Status::Active && !stands_aside(state, other, &need));
         if is_in_way {
             found.insert(name.resource);
         }

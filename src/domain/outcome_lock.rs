@@ -131,6 +131,7 @@ pub struct Transacted {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // few are without an outcome, and none is kept
 pub enum TransactItem {
     /// As it would be answered alone.
     Decided(Outcome),

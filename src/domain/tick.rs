@@ -105,6 +105,9 @@ fn carry_out_next(state: &mut State, id: HoldId) -> bool {
     };
     match next_transition(hold) {
         Some(next) => {
+            if end_needing(state, &hold.clone()) {
+                return true;
+            }
             let hold = state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
             if hold.kind() == Kind::Lock && hold.status.is_terminal() {
                 contention::freed(state, &hold, next.due_at, &Cause::clock());
@@ -118,6 +121,12 @@ fn carry_out_next(state: &mut State, id: HoldId) -> bool {
         }
     }
     true
+}
+
+/// A blocker whose time is over ends with the locks for which it is held, after each of them. `false`: there is none.
+fn end_needing(state: &mut State, blocker: &Hold) -> bool {
+    let needing = contention::needing(state, blocker);
+    needing.iter().filter(|claim| carry_out_next(state, claim.id)).count() > 0
 }
 
 /// Carries out what is due for the claims on a lock and for all that they can depend on.

@@ -85,7 +85,9 @@ impl Tenants {
         let (limited, others): (Vec<Tenant>, Vec<Tenant>) =
             cold.into_iter().partition(|tenant| marked(tenant) == Marked::Yes);
         let mut read = session.tenants_use(&limited, Marked::Yes).await?;
-        read.extend(session.tenants_use(&others, Marked::No).await?);
+        // What one without limits has is asked by nobody, until it is given one.
+        let given: Vec<Tenant> = others.into_iter().filter(|tenant| is_given_limit(tenant, commands)).collect();
+        read.extend(session.tenants_use(&given, Marked::No).await?);
         let taken = slots.into_iter().map(|(tenant, (slot, cached))| {
             let used = cached.map(|cached| cached.used).or_else(|| read.remove(&tenant)).unwrap_or_default();
             let row = rows.remove(&tenant);
@@ -127,6 +129,13 @@ fn wanted(limited: &BTreeSet<Tenant>, loaded: &Loaded, commands: &[Box<Waiting>]
         wanted.extend(callers.chain(owners).filter(|tenant| limited.contains(*tenant)).cloned());
     }
     wanted
+}
+
+fn is_given_limit(tenant: &Tenant, commands: &[Box<Waiting>]) -> bool {
+    commands.iter().any(|waiting| match &waiting.request.command {
+        Command::TenantPut(put) => put.tenant == *tenant && put.limits.has_any(),
+        _ => false,
+    })
 }
 
 /// No batch decides about a tenant at an earlier time than the one before it, in whichever lanes that was: sets one

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::crashes::process::until;
 use crate::harness::{Berth, Event, Reply, within};
+use crate::locks::claims_never_collide;
 
 /// A decided answer to a request of the tenant `acme`.
 #[derive(Clone, Debug)]
@@ -21,14 +22,33 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// The reservation or lock that the request made.
-    fn made(&self) -> Option<Uuid> {
-        let field = match self.verb.as_str() {
-            "reserve" if self.reply.code() == "ok" => "reservation_id",
-            "lock" if self.reply.body["status"] == "ACQUIRED" => "lock_id",
-            _ => return None,
-        };
-        Some(uuid(&self.reply.body[field]))
+    /// The reservations and locks that the request made, or, where it waits already, found.
+    fn made(&self) -> Vec<Uuid> {
+        let body = &self.reply.body;
+        let made = |field: &str| vec![uuid(&body[field])];
+        match self.verb.as_str() {
+            "reserve" if self.reply.code() == "ok" => made("reservation_id"),
+            "lock" if body["status"] == "ACQUIRED" || body["status"] == "QUEUED" => made("lock_id"),
+            "transact" => body["results"].as_array().unwrap().iter().filter_map(made_by_item).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many locks it gave back, with places in queues.
+    fn released(&self) -> usize {
+        self.items("unlock").filter(|body| body["status"] == "RELINQUISHED").count()
+    }
+
+    /// How many reservations it canceled.
+    fn canceled(&self) -> usize {
+        self.items("cancel").filter(|body| body["status"] == "Canceled").count()
+    }
+
+    /// What answers a command of this kind: its own reply, or some of those within a transaction.
+    fn items(&self, verb: &str) -> impl Iterator<Item = &Value> {
+        let own = (self.verb == verb).then_some(&self.reply.body);
+        let within = if self.verb == "transact" { self.reply.body["results"].as_array() } else { None };
+        own.into_iter().chain(within.into_iter().flatten())
     }
 
     /// The reservation as it was answered.
@@ -60,28 +80,52 @@ struct HoldRow {
     id: Uuid,
     version: i32,
     status: String,
+    is_blocker: bool,
+}
+
+/// What an item of a transaction made, where it stands: a reservation that it ended is over.
+fn made_by_item(item: &Value) -> Option<Uuid> {
+    match (item["status"].as_str()?, item.get("lock_id"), item.get("reservation_id")) {
+        ("ACQUIRED", Some(id), _) | ("Held" | "Pending" | "Active", _, Some(id)) => Some(uuid(id)),
+        _ => None,
+    }
 }
 
 /// Waits until nothing is due soon and all is published, then checks the whole of a berth to which nobody but the
 /// requests of `answered` (of each key at least one) has spoken. A retry may stand beside what it repeats.
 pub async fn check(berth: &Berth, answered: &[Answered]) {
     let sql = berth.sql().await;
-    let is_quiet = "select count(*) = 0 from hold where due_at < now() + interval '30 seconds'";
-    within("nothing due", until(async || sqlx::query_scalar(is_quiet).fetch_one(&sql).await.unwrap())).await;
-    let journal: Vec<JournalRow> =
-        sqlx::query_as("select lane, seq, payload from journal order by lane, seq").fetch_all(&sql).await.unwrap();
-    let events = published(berth, &sql, &journal).await;
-    let holds: Vec<HoldRow> =
-        sqlx::query_as("select id, version, status::text from hold").fetch_all(&sql).await.unwrap();
-    let holds = holds.into_iter().map(|row| (row.id, row)).collect();
-    journal_and_stream_agree(&journal, &events);
-    lanes_have_no_gaps(&sql, &events).await;
-    versions_have_no_gaps(&holds, &events);
-    locks_have_one_holder_and_rising_fences(&events);
-    pools_are_never_overbooked(&sql).await;
+    let (events, holds) = check_history(berth, &sql).await;
     keys_have_one_answer(&sql, answered).await;
     answers_are_kept(&holds, answered);
     requests_have_one_effect(&holds, &events, answered);
+}
+
+/// The same without the answers.
+async fn check_history(berth: &Berth, sql: &PgPool) -> (Vec<Event>, BTreeMap<Uuid, HoldRow>) {
+    let is_quiet = "select count(*) = 0 from hold where due_at < now() + interval '30 seconds'";
+    within("nothing due", until(async || sqlx::query_scalar(is_quiet).fetch_one(sql).await.unwrap())).await;
+    let journal: Vec<JournalRow> =
+        sqlx::query_as("select lane, seq, payload from journal order by lane, seq").fetch_all(sql).await.unwrap();
+    let events = published(berth, sql, &journal).await;
+    let holds: Vec<HoldRow> =
+        sqlx::query_as("select id, version, status::text, coalesce(is_blocker, false) as is_blocker from hold")
+            .fetch_all(sql)
+            .await
+            .unwrap();
+    let holds = holds.into_iter().map(|row| (row.id, row)).collect();
+    journal_and_stream_agree(&journal, &events);
+    lanes_have_no_gaps(sql, &events).await;
+    versions_have_no_gaps(&holds, &events);
+    fences_rise(&events);
+    claims_never_collide(sql).await;
+    pools_are_never_overbooked(sql).await;
+    (events, holds)
+}
+
+/// The same of a berth of which only its locks are of interest; gives the events.
+pub async fn check_locks(berth: &Berth) -> Vec<Event> {
+    check_history(berth, &berth.sql().await).await.0
 }
 
 /// All that the stream has, once it has everything that the journal has, and the relay knows so.
@@ -138,19 +182,21 @@ fn versions_have_no_gaps(holds: &BTreeMap<Uuid, HoldRow>, events: &[Event]) {
     }
 }
 
-fn locks_have_one_holder_and_rising_fences(events: &[Event]) {
-    let mut locks: BTreeMap<&str, (i64, bool)> = BTreeMap::new();
+/// Each grant has a larger token than all grants of its resource before, and keeps it.
+fn fences_rise(events: &[Event]) {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut of_claim: BTreeMap<&str, i64> = BTreeMap::new();
     for event in events.iter().filter(|event| event.body["data"]["kind"] == "lock") {
         let data = &event.body["data"];
-        let (resource, fence) = (data["resource"].as_str().unwrap(), data["fencing_token"].as_i64().unwrap());
-        let (last, is_held) = locks.entry(resource).or_default();
+        let resource = data["resource"].as_str().unwrap();
+        let fence = data["fencing_token"].as_i64();
         if event.kind() == "active" {
-            assert!(!*is_held, "{resource} is granted while it is held");
-            assert!(fence > *last, "{resource}: {fence} after {last}");
+            let before = last.insert(resource, fence.unwrap());
+            assert!(before < fence, "{resource}: {fence:?} after {before:?}");
+            of_claim.insert(event.hold(), fence.unwrap());
         } else {
-            assert!(*is_held && fence == *last, "{resource}: {event:?}");
+            assert_eq!(fence, of_claim.get(event.hold()).copied(), "{resource}: {event:?}");
         }
-        (*last, *is_held) = (fence, data["status"] == "Active");
     }
 }
 
@@ -214,20 +260,29 @@ fn requests_have_one_effect(holds: &BTreeMap<Uuid, HoldRow>, events: &[Event], a
     let mut requests: Vec<&Answered> = answered.iter().collect();
     requests.sort_by_key(|answer| &answer.key);
     requests.dedup_by(|left, right| left.key.is_some() && left.key == right.key);
-    let mut made: Vec<Uuid> = requests.iter().filter_map(|answer| answer.made()).collect();
+    let mut made: Vec<Uuid> = requests.iter().flat_map(|answer| answer.made()).collect();
     made.sort_unstable();
-    assert!(made.iter().eq(holds.keys()), "answered: {made:?}, there: {:?}", holds.keys());
+    made.dedup_by(|left, right| left == right && is_lock(events, left)); // who waits already is told so
+    let asked_for: Vec<&Uuid> = holds.values().filter(|row| !row.is_blocker).map(|row| &row.id).collect();
+    assert!(made.iter().eq(asked_for.iter().copied()), "answered: {made:?}, there: {asked_for:?}");
     let count = |kind: &str, event_type: &str| {
-        let is_it = |event: &&Event| event.body["data"]["kind"] == kind && event.kind() == event_type;
+        let is_it = |event: &&Event| {
+            let data = &event.body["data"];
+            data["kind"] == kind && event.kind() == event_type && data["is_blocker"] != true
+        };
         events.iter().filter(is_it).count()
     };
     let answers = |is_it: fn(&Answered) -> bool| requests.iter().filter(|answer| is_it(answer)).count();
     let extended = answers(|answer| answer.verb == "extend" && answer.reply.code() == "ok");
     assert_eq!(count("reservation", "extended"), extended, "extensions");
-    let canceled = answers(|answer| answer.verb == "cancel" && answer.reply.code() == "ok");
+    let canceled: usize = requests.iter().map(|answer| answer.canceled()).sum();
     assert_eq!(count("reservation", "canceled"), canceled, "cancellations");
-    let released = answers(|answer| answer.verb == "unlock" && answer.reply.body["status"] == "RELINQUISHED");
-    assert_eq!(count("lock", "ended"), released, "releases");
+    let released: usize = requests.iter().map(|answer| answer.released()).sum();
+    assert_eq!(count("lock", "ended") + count("lock", "canceled"), released, "releases");
+}
+
+fn is_lock(events: &[Event], id: &Uuid) -> bool {
+    events.iter().any(|event| event.body["data"]["lock_id"].as_str() == Some(&id.to_string()))
 }
 
 /// `Berth-Seq`: lane and number.

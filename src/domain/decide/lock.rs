@@ -1,5 +1,7 @@
 //! `lock`: claims a named resource; its holder is told that it holds it, anybody else that it is held, or is queued.
 
+use std::collections::BTreeMap;
+
 use super::Caller;
 use crate::domain::command::TakeLock;
 use crate::domain::contention::{self, Ahead, Need, Obstacle};
@@ -59,10 +61,10 @@ fn is_valid(state: &State, name: &LockName, mode: Mode) -> bool {
 /// The claim on a lock by which a requester holds it, or waits for it.
 fn own_claim(state: &State, name: &LockName, requester: &Requester) -> Option<Hold> {
     let is_own = |claim: &&Hold| claim.lock().is_some_and(|lock| lock.requester == *requester);
-    let mut own = state.claims(name).filter(|claim| !claim.status.is_terminal()).filter(is_own);
-    let first = own.next()?;
-    // As a blocker it may have come while its requester waited for it.
-    Some(own.find(|claim| claim.status == Status::Active).unwrap_or(first).clone())
+    let own = state.claims(name).filter(|claim| !claim.status.is_terminal()).filter(is_own);
+    // As a blocker it may have come while its requester waited for it, or held it.
+    let is_blocker = |claim: &Hold| claim.lock().is_some_and(|lock| lock.is_blocker);
+    own.min_by_key(|claim| (claim.status != Status::Active, is_blocker(claim))).cloned()
 }
 
 fn had(state: &State, command: &TakeLock, own: Hold, now: Instant) -> Outcome {
@@ -138,16 +140,12 @@ fn waiting(state: &State, name: &LockName) -> usize {
 /// they said.
 fn place(state: &State, claim: &Hold, now: Instant) -> Place {
     let Some(name) = claim.lock_name() else { return Place { position: 1, wait_seconds: None } };
-    let claims = || state.claims(&name);
+    let claims = state.claims(&name);
     let mut before: Vec<&Hold> =
-        claims().filter(|other| contention::is_waiting(state, other) && other.last_seq < claim.last_seq).collect();
+        claims.filter(|other| contention::is_waiting(state, other) && other.last_seq < claim.last_seq).collect();
     before.sort_unstable_by_key(|other| other.last_seq);
     let seconds = |until: Instant| u64::try_from((until - now).num_milliseconds().max(0)).unwrap_or(0).div_ceil(1000);
-    // When each of the places comes free; one that is free now waits for something else.
-    let held = contention::holders(state, &name);
-    let mut free: Vec<Option<u64>> = held.iter().map(|holder| holder.expires_at.map(seconds)).collect();
-    let closed = claims().filter_map(Hold::opens_at).map(|at| Some(seconds(at)));
-    free.extend(closed);
+    let mut free = free_after(state, &name, seconds);
     let mut wait_seconds = next_free(&mut free, 0);
     for other in &before {
         let lasts = other.lock().and_then(|lock| lock.ttl_seconds).map(u64::from);
@@ -156,6 +154,22 @@ fn place(state: &State, claim: &Hold, now: Instant) -> Place {
         wait_seconds = next_free(&mut free, 0);
     }
     Place { position: before.len() + 1, wait_seconds }
+}
+
+/// When each of the places comes free, one that several have after the last of them; one that is free now waits for
+/// something else.
+fn free_after(state: &State, name: &LockName, seconds: impl Fn(Instant) -> u64) -> Vec<Option<u64>> {
+    let held = contention::holders(state, name);
+    let closed = state.claims(name).filter(|claim| claim.opens_at().is_some());
+    let mut places: BTreeMap<u32, Option<u64>> = BTreeMap::new();
+    for claim in held.iter().chain(closed) {
+        let Some(lock) = claim.lock() else { continue };
+        let place = lock.slot.filter(|_| lock.resource == name.resource).unwrap_or(0);
+        let ends = if claim.status == Status::Active { claim.expires_at } else { claim.opens_at() }.map(&seconds);
+        let latest = places.entry(place).or_insert(Some(0));
+        *latest = latest.zip(ends).map(|(latest, ends)| latest.max(ends));
+    }
+    places.into_values().collect()
 }
 
 /// Takes out the place that comes free first; those that never do come last.

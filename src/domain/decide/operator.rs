@@ -3,6 +3,7 @@
 use super::withdraw::taken_back;
 use super::{Caller, Subject, unlock};
 use crate::domain::command::{LockRelease, Request, ReservationTerminate, UnitId};
+use crate::domain::contention;
 use crate::domain::event::EventType;
 use crate::domain::hold::{EndReason, Hold, Status};
 use crate::domain::outcome::{Answer, LockReleased, Outcome, Refusal, Terminated};
@@ -32,15 +33,24 @@ fn answer(hold: Hold, units: Vec<u32>, credit_cents: i64) -> Outcome {
     Ok(Answer::Terminated(Box::new(Terminated { hold, terminated_units, already_terminated, credit_cents })))
 }
 
-/// Ends the claims that hold a lock, without their tokens; who waits gets it.
+/// Ends the claims that hold a lock, without their tokens, with the locks that can't be held without it; who waits gets
+/// what comes free.
 pub(super) fn release(state: &mut State, request: &Request, command: &LockRelease) -> Outcome {
     let name = command.name();
     let now = state.now(name.lane()).ok_or(Refusal::NotFound)?;
     tick_related(state, &name);
-    let claims: Vec<Hold> = state.claims(&name).filter(|claim| claim.status == Status::Active).cloned().collect();
+    let active = state.claims(&name).filter(|claim| claim.status == Status::Active);
+    let mut claims: Vec<Hold> = active.cloned().collect();
+    let needing: Vec<Hold> = claims.iter().flat_map(|claim| contention::needing(state, claim)).collect();
+    // A blocker ends with the last that needs it.
+    claims.sort_by_key(|claim| claim.lock().is_some_and(|lock| lock.is_blocker));
+    claims.splice(..0, needing);
     for claim in &claims {
-        unlock::release(state, claim.clone(), EndReason::Operator, now, &Cause::request(request));
+        if let Some(claim) = state.hold(claim.id).filter(|claim| claim.status == Status::Active).cloned() {
+            unlock::release(state, claim, EndReason::Operator, now, &Cause::request(request));
+        }
     }
+    claims.sort_by_key(|claim| claim.lock_name().as_ref() != Some(&name));
     let ended = claims.iter().filter_map(|claim| state.hold(claim.id).cloned()).collect();
     let (tenant, resource) = (command.tenant.clone(), command.resource.clone());
     Ok(Answer::LockReleased(LockReleased { tenant, resource, claims: ended }))

@@ -17,9 +17,11 @@ use crate::domain::tick::tick_related;
 pub(super) fn decide(state: &mut State, caller: &Caller, command: &Register) -> Outcome {
     let name = caller.lock_name(&command.name);
     let lane = name.lane();
-    tick_related(state, &name);
     let names = command.ancestors.iter().chain(&command.blocks).map(|resource| caller.lock_name(resource));
     let named: Vec<LockName> = names.chain([name.clone()]).collect();
+    named.iter().for_each(|name| tick_related(state, name));
+    // What it leaves, too, can be had by others than before.
+    let concerned = state.related(&named);
     let registry = state.registry(lane).ok_or(Refusal::NotFound)?;
     if named.iter().any(|name| registry.is_place(name)) {
         return Err(check::out_of_range(
@@ -28,20 +30,19 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Register) -> 
         ));
     }
     state.attempted(|state| {
-        let outcome = put(state, caller, command, &named);
+        let outcome = put(state, caller, command, &concerned);
         let is_kept = outcome.is_ok();
         (outcome, is_kept)
     })?;
 
-    contention::grant_waiting(state, &state.related([&name]));
+    contention::grant_waiting(state, &concerned);
     let registry = state.registry(lane).ok_or(Refusal::NotFound)?;
     let resource = registry.get(&name).ok_or(Refusal::NotFound)?.clone();
     Ok(Answer::Registered(Box::new(Registered { path: registry.path(&name), resource })))
 }
 
 /// Registers it, with those of its ancestors and blockers that are not yet; what is wrong with the whole shows then.
-fn put(state: &mut State, caller: &Caller, command: &Register, named: &[LockName]) -> Result<(), Refusal> {
-    let before = state.related(named);
+fn put(state: &mut State, caller: &Caller, command: &Register, concerned: &BTreeSet<LockName>) -> Result<(), Refusal> {
     let mut parent: Option<&ResourceName> = None;
     for ancestor in &command.ancestors {
         let name = caller.lock_name(ancestor);
@@ -68,11 +69,11 @@ fn put(state: &mut State, caller: &Caller, command: &Register, named: &[LockName
         blocks: command.blocks.clone(),
         resource_type: command.resource_type.clone(),
         lock_delay_seconds: command.lock_delay_seconds,
-        former_blocks: former_blocks(state, &name, &known, &command.blocks),
+        former_blocks: former_blocks(state, &name, &known, command, concerned),
         ..known
     };
     set(state, wanted);
-    check_whole(state, &name, &before)
+    check_whole(state, &name, concerned)
 }
 
 /// Changes nothing where it is registered so already.
@@ -83,12 +84,20 @@ fn set(state: &mut State, wanted: Resource) {
     }
 }
 
-/// What claims on it have still of what is blocked no more.
-fn former_blocks(state: &State, name: &LockName, known: &Resource, blocks: &[ResourceName]) -> Vec<ResourceName> {
-    let live = state.claims(name).filter(|claim| claim.status == Status::Active);
-    let held: BTreeSet<&ResourceName> = live.filter_map(|claim| claim.lock()).flat_map(|lock| &lock.blockers).collect();
+/// What claims have still of what is blocked no more: those on it, and those for which it is held itself.
+fn former_blocks(
+    state: &State,
+    name: &LockName,
+    known: &Resource,
+    command: &Register,
+    concerned: &BTreeSet<LockName>,
+) -> Vec<ResourceName> {
+    let claims = concerned.iter().flat_map(|name| state.claims(name));
+    let live = claims.filter(|claim| claim.status == Status::Active).filter_map(|claim| claim.lock());
+    let through = live.filter(|lock| lock.resource == name.resource || lock.blockers.contains(&name.resource));
+    let held: BTreeSet<&ResourceName> = through.flat_map(|lock| &lock.blockers).collect();
     let before: BTreeSet<&ResourceName> = known.blocks.iter().chain(&known.former_blocks).collect();
-    before.into_iter().filter(|it| held.contains(it) && !blocks.contains(it)).cloned().collect()
+    before.into_iter().filter(|it| held.contains(it) && !command.blocks.contains(it)).cloned().collect()
 }
 
 fn check_whole(state: &State, name: &LockName, before: &BTreeSet<LockName>) -> Result<(), Refusal> {

@@ -2,8 +2,10 @@
 
 use super::{Caller, decide_for};
 use crate::domain::command::{Command, Method, Transact};
+use crate::domain::hold::Hold;
 use crate::domain::outcome::{Answer, LockStatus, Outcome, ReleaseStatus, TransactItem, TransactStatus, Transacted};
 use crate::domain::state::State;
+use crate::domain::tick::as_of;
 
 pub(super) fn decide(state: &mut State, caller: &Caller, transact: &Transact) -> Outcome {
     let transacted = match transact.method {
@@ -31,7 +33,7 @@ fn all_or_none(state: &mut State, caller: &Caller, commands: &[Command]) -> Tran
         let results = outcomes.into_iter().map(TransactItem::Decided).collect();
         return Transacted { status: TransactStatus::Success, results };
     }
-    let result = |outcome: Outcome| match is_success(&outcome) && !was_so_before(state, &outcome) {
+    let result = |outcome: Outcome| match is_success(&outcome) && !was_so_before(state, caller, &outcome) {
         true => TransactItem::RolledBack,
         false => TransactItem::Decided(outcome),
     };
@@ -39,15 +41,23 @@ fn all_or_none(state: &mut State, caller: &Caller, commands: &[Command]) -> Tran
 }
 
 /// Does what was answered stand, although what was done was taken back?
-fn was_so_before(state: &State, outcome: &Outcome) -> bool {
+fn was_so_before(state: &State, caller: &Caller, outcome: &Outcome) -> bool {
     match outcome {
         Ok(Answer::Lock(answer)) => {
             answer.status == LockStatus::AlreadyHad
                 && answer.claim.as_ref().is_some_and(|claim| state.hold(claim.id) == Some(claim))
         }
-        Ok(Answer::Unlock(answer)) => answer.status == ReleaseStatus::NotReserved,
+        Ok(Answer::Unlock(answer)) => {
+            let name = caller.lock_name(&answer.resource);
+            answer.status == ReleaseStatus::NotReserved && state.claims(&name).all(|claim| is_over(state, claim))
+        }
         _ => false,
     }
+}
+
+/// Also where that has not been carried out yet.
+fn is_over(state: &State, claim: &Hold) -> bool {
+    state.now(claim.id.lane()).is_some_and(|now| as_of(claim.clone(), now).status.is_terminal())
 }
 
 fn as_many_as_possible(state: &mut State, caller: &Caller, commands: &[Command]) -> Transacted {

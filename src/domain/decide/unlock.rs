@@ -45,9 +45,8 @@ pub(super) fn release(state: &mut State, claim: Hold, reason: EndReason, now: In
         return Vec::new();
     }
     let over = state.record(ended(claim, Status::Ended, reason, now), EventType::Ended, now, cause);
-    let blockers = contention::freed(state, &over, now, cause);
-    let released = [over].into_iter().chain(blockers);
-    released.filter_map(|hold| hold.lock().map(|lock| lock.place())).collect()
+    let free = contention::freed(state, &over, now, cause);
+    free.iter().filter_map(|hold| hold.lock().map(|lock| lock.place())).collect()
 }
 
 fn answer(command: &Unlock, status: ReleaseStatus, released: Vec<String>) -> Outcome {

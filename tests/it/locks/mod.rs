@@ -1,8 +1,65 @@
 //! Locks, seen from outside.
 
-use serde_json::json;
+mod claims;
+mod examples;
+mod expiry;
+mod fences;
+mod lists;
+mod queue;
+mod quotas;
+mod resources;
+mod shared;
+mod transactions;
+mod with_capacity;
 
+use serde_json::{Value, json};
+
+pub use self::claims::claims_never_collide;
 use crate::harness::Berth;
+
+impl Berth {
+    /// Asks for a lock, with what else is to be said of it, and gives the answer.
+    async fn lock(&self, requester: &str, resource: &str, more: Value) -> Value {
+        let mut body = json!({"requester": requester, "resource": resource});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.ask("lock", body).await.ok()
+    }
+
+    /// The same where it has to be obtained.
+    async fn locked(&self, requester: &str, resource: &str, more: Value) -> Value {
+        let taken = self.lock(requester, resource, more).await;
+        assert_eq!(taken["status"], "ACQUIRED", "{taken}");
+        taken
+    }
+
+    /// The status of an attempt.
+    async fn try_lock(&self, requester: &str, resource: &str) -> String {
+        self.lock(requester, resource, json!({})).await["status"].as_str().unwrap().to_owned()
+    }
+
+    /// Gives back what was answered when it was taken, or queued.
+    async fn unlock(&self, taken: &Value) -> Value {
+        self.ask("unlock", release_of(taken)).await.ok()
+    }
+
+    async fn register(&self, body: Value) -> Value {
+        self.ask("register", body).await.ok()
+    }
+
+    async fn check_one(&self, resource: &str) -> Value {
+        self.ask("check", json!({"resource": resource})).await.ok()
+    }
+}
+
+/// What gives back a lock that was answered so.
+fn release_of(taken: &Value) -> Value {
+    json!({"requester": taken["requester"], "resource": taken["resource"], "release_token": taken["release_token"]})
+}
+
+/// The statuses of a list of answers.
+fn statuses(answers: &Value) -> Vec<&str> {
+    answers.as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_is_taken_kept_refused_renewed_and_released() {
@@ -43,7 +100,7 @@ async fn a_lock_is_taken_kept_refused_renewed_and_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_array_is_decided_item_by_item_over_many_lanes() {
+async fn an_array_is_decided_item_by_item() {
     let berth = Berth::start().await;
     berth.ask("lock", json!({"requester": "b", "resource": "r7"})).await.ok();
     let items: Vec<_> = (0..40).map(|item| json!({"requester": "a", "resource": format!("r{item}")})).collect();
