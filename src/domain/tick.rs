@@ -105,7 +105,7 @@ fn carry_out_next(state: &mut State, id: HoldId) -> bool {
     };
     match next_transition(hold) {
         Some(next) => {
-            if end_needing(state, &hold.clone()) {
+            if hold.lock().is_some_and(|lock| lock.is_blocker) && end_needing(state, id) {
                 return true;
             }
             let hold = state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
@@ -124,8 +124,8 @@ fn carry_out_next(state: &mut State, id: HoldId) -> bool {
 }
 
 /// A blocker whose time is over ends with the locks for which it is held, after each of them. `false`: there is none.
-fn end_needing(state: &mut State, blocker: &Hold) -> bool {
-    let needing = contention::needing(state, blocker);
+fn end_needing(state: &mut State, id: HoldId) -> bool {
+    let needing = state.hold(id).map_or_else(Vec::new, |blocker| contention::needing(state, blocker));
     needing.iter().filter(|claim| carry_out_next(state, claim.id)).count() > 0
 }
 
