@@ -390,14 +390,32 @@ pub(super) fn settle_blocker(
 /// What follows when a claim is over: its blockers go with it, and those who waited get what came free. Gives what of
 /// all this its requester has no more.
 pub(super) fn freed(state: &mut State, over: &Hold, at: Instant, cause: &Cause) -> Vec<Hold> {
-    let (Some(lock), Some(name)) = (over.lock(), over.lock_name()) else { return Vec::new() };
+    let free = settle_blockers(state, over, at, cause);
+    serve(state, over.lock_name());
+    free
+}
+
+/// The same before anybody gets what came free: that is for `serve`.
+pub(super) fn settle_blockers(state: &mut State, over: &Hold, at: Instant, cause: &Cause) -> Vec<Hold> {
+    let Some(lock) = over.lock() else { return Vec::new() };
     let needing = if lock.blockers.is_empty() { Vec::new() } else { requesters(state, over) };
     let blockers = lock.blockers.iter();
     let ended = blockers.filter_map(|blocker| settle_blocker(state, over, &needing, blocker, at, cause));
     let mut free: Vec<Hold> = [over.clone()].into_iter().chain(ended).collect();
     free.retain(|claim| claim.lock().is_some_and(|lock| !has_another(state, claim, lock)));
-    grant_waiting(state, &state.related([&name]));
     free
+}
+
+/// Grants what came free with these names to those who wait.
+pub(super) fn serve(state: &mut State, names: impl IntoIterator<Item = LockName>) {
+    let mut served = BTreeSet::new();
+    for name in names {
+        if !served.contains(&name) {
+            let related = state.related([&name]);
+            grant_waiting(state, &related);
+            served.extend(related);
+        }
+    }
 }
 
 /// Has its requester another claim on the same?
