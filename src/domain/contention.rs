@@ -251,7 +251,7 @@ pub(super) fn is_waiting(state: &State, claim: &Hold) -> bool {
 pub(super) fn grant(state: &mut State, claim: Hold, need: &Need, rooms: &[Room], now: Instant, cause: &Cause) -> Hold {
     let lane = claim.id.lane();
     let mut claim = claim;
-    let slot = rooms.first().map_or(None, |room| room.slot());
+    let slot = rooms.first().and_then(|room| room.slot());
     claim.status = Status::Active;
     let fencing_token = state.draw_fence(lane);
     if let Some(lock) = claim.lock_mut() {

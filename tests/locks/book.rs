@@ -104,8 +104,8 @@ impl Book {
             return format!("QUEUED {}", self.position(at));
         }
         let fits = self.fits(who, shared, name, self.tenures.len());
-        if fits.is_err() && lock.wait_seconds.is_none() {
-            return fits.unwrap_err().to_owned();
+        if let (Err(why), None) = (fits, lock.wait_seconds) {
+            return why.to_owned();
         }
         let ttl = lock.ttl_seconds.map(i64::from);
         let until = lock.wait_seconds.map(|seconds| self.now + i64::from(seconds));
