@@ -174,8 +174,9 @@ fn lane() -> Lane {
 
 #[test]
 fn every_answer_about_locks_is_what_a_list_of_tenures_says() {
-    let config =
-        ProptestConfig { cases: 400, max_shrink_iters: 20_000, failure_persistence: None, ..Default::default() };
+    let default = ProptestConfig::default(); // more by PROPTEST_CASES
+    let cases = default.cases.max(400);
+    let config = ProptestConfig { cases, max_shrink_iters: 20_000, failure_persistence: None, ..default };
     let walk = |steps: Vec<Step>| {
         let mut run = Run::new();
         steps.iter().try_for_each(|step| run.step(step)).map_err(TestCaseError::fail)

@@ -68,12 +68,13 @@ impl<'a> Need<'a> {
 }
 
 /// Where a claim would stand on each of the names that it needs, its resource first.
-pub(super) fn rooms(state: &State, need: &Need, ahead: &Ahead) -> Result<Vec<Room>, Obstacle> {
+/// `is_awaited`: does somebody wait for it who came before?
+pub(super) fn rooms(state: &State, need: &Need, is_awaited: impl Fn(&LockName) -> bool) -> Result<Vec<Room>, Obstacle> {
     let room = |name: LockName| {
         let room = room(state, need, &name)?;
         match room {
             Room::Had | Room::Beside(_) if name.resource == *need.resource => Err(Obstacle::Held),
-            Room::Place(_) if ahead.stands_before(state, need, &name) => Err(Obstacle::Awaited),
+            Room::Place(_) if is_awaited(&name) => Err(Obstacle::Awaited),
             room => Ok(room),
         }
     };
@@ -196,7 +197,7 @@ impl Ahead {
         }
     }
 
-    fn stands_before(&self, state: &State, need: &Need, name: &LockName) -> bool {
+    pub fn stands_before(&self, state: &State, need: &Need, name: &LockName) -> bool {
         if self.at.is_empty() {
             return false;
         }
@@ -259,10 +260,16 @@ pub(super) fn grant(state: &mut State, claim: Hold, need: &Need, rooms: &[Room],
         claim.expires_at = claim.lock().and_then(|lock| lock.ttl_seconds).map(|seconds| later(now, seconds));
     }
     let claim = state.record(claim, EventType::Active, now, cause);
+    if need.blockers.is_empty() {
+        return claim;
+    }
+    let needing = requesters(state, &claim);
+    let mut alike = claim.clone();
+    alike.lock_mut().iter_mut().for_each(|lock| lock.blockers.clear());
     for (index, (blocker, room)) in need.blockers.iter().zip(rooms.iter().skip(1)).enumerate() {
         match room {
-            Room::Had => drop(settle_blocker(state, &claim, blocker, now, cause)),
-            Room::Place(slot) | Room::Beside(slot) => take_blocker(state, &claim, blocker, *slot, index, now, cause),
+            Room::Had => drop(settle_blocker(state, &claim, &needing, blocker, now, cause)),
+            Room::Place(slot) | Room::Beside(slot) => take_blocker(state, &alike, blocker, *slot, index, now, cause),
         }
     }
     claim
@@ -287,6 +294,7 @@ fn claim_place(state: &State, tenant: &Tenant, lock: &mut Lock, slot: Option<u32
     lock.delay_seconds = registry.and_then(|it| it.get(&name)).map_or(0, |resource| resource.lock_delay_seconds);
 }
 
+/// `with`: the claim with which it comes, but for its blockers.
 fn take_blocker(
     state: &mut State,
     with: &Hold,
@@ -306,7 +314,6 @@ fn take_blocker(
         resource_type: resource_type(state, &with.tenant, blocker).unwrap_or_else(|| needing.resource_type.clone()),
         ttl_seconds: None,
         is_blocker: true,
-        blockers: Vec::new(),
         ..needing.clone()
     };
     claim_place(state, &with.tenant, &mut lock, slot, fencing_token);
@@ -330,22 +337,32 @@ pub(super) fn resource_type(state: &State, tenant: &Tenant, resource: &ResourceN
 
 /// The locks for which a blocker is held, those that end first before others; none for a claim that is no blocker.
 pub(super) fn needing(state: &State, blocker: &Hold) -> Vec<Hold> {
-    let Some((name, lock)) = blocker.lock_name().zip(blocker.lock().filter(|lock| lock.is_blocker)) else {
-        return Vec::new();
-    };
-    let needs = |other: &Lock| other.requester == lock.requester && other.blockers.contains(&lock.resource);
-    let related = state.related([&name]);
-    let active = related.iter().flat_map(|name| state.claims(name)).filter(|claim| claim.status == Status::Active);
-    let mut needing: Vec<Hold> = active.filter(|claim| claim.lock().is_some_and(needs)).cloned().collect();
+    let Some(lock) = blocker.lock().filter(|lock| lock.is_blocker) else { return Vec::new() };
+    let mut needing = requesters(state, blocker);
+    needing.retain(|claim| needs(claim, &lock.resource));
     needing.sort_by_key(|claim| (claim.expires_at.is_none(), claim.expires_at, claim.id));
     needing
 }
 
+/// The locks of a claim's requester, among all that it can depend on, with which others are held.
+pub(super) fn requesters(state: &State, claim: &Hold) -> Vec<Hold> {
+    let Some((name, lock)) = claim.lock_name().zip(claim.lock()) else { return Vec::new() };
+    let is_own = |other: &Lock| other.requester == lock.requester && !other.blockers.is_empty();
+    let related = state.related([&name]);
+    let active = related.iter().flat_map(|name| state.claims(name)).filter(|claim| claim.status == Status::Active);
+    active.filter(|claim| claim.lock().is_some_and(is_own)).cloned().collect()
+}
+
+fn needs(claim: &Hold, blocker: &ResourceName) -> bool {
+    claim.lock().is_some_and(|lock| lock.blockers.binary_search(blocker).is_ok())
+}
+
 /// A blocker lasts as long as one of its requester's locks needs it: ends it after the last, or moves its end. Gives it
-/// where it ended.
+/// where it ended. `needing`: the `requesters` of that lock.
 pub(super) fn settle_blocker(
     state: &mut State,
     by: &Hold,
+    needing: &[Hold],
     blocker: &ResourceName,
     at: Instant,
     cause: &Cause,
@@ -356,7 +373,8 @@ pub(super) fn settle_blocker(
     let mut claims = active.filter(|claim| claim.lock().is_some_and(|it| it.is_blocker && it.requester == *requester));
     let mut claim = claims.next()?.clone();
     drop(claims);
-    let ends: Vec<Option<Instant>> = needing(state, &claim).iter().map(|claim| claim.expires_at).collect();
+    let needing = needing.iter().filter(|claim| needs(claim, blocker));
+    let ends: Vec<Option<Instant>> = needing.map(|claim| claim.expires_at).collect();
     if let (true, Some(reason)) = (ends.is_empty(), by.end_reason) {
         let event_type = if by.status == Status::Expired { EventType::Expired } else { EventType::Ended };
         return Some(state.record(ended(claim, by.status, reason, at), event_type, at, cause));
@@ -372,13 +390,32 @@ pub(super) fn settle_blocker(
 /// What follows when a claim is over: its blockers go with it, and those who waited get what came free. Gives what of
 /// all this its requester has no more.
 pub(super) fn freed(state: &mut State, over: &Hold, at: Instant, cause: &Cause) -> Vec<Hold> {
-    let (Some(lock), Some(name)) = (over.lock(), over.lock_name()) else { return Vec::new() };
+    let free = settle_blockers(state, over, at, cause);
+    serve(state, over.lock_name());
+    free
+}
+
+/// The same before anybody gets what came free: that is for `serve`.
+pub(super) fn settle_blockers(state: &mut State, over: &Hold, at: Instant, cause: &Cause) -> Vec<Hold> {
+    let Some(lock) = over.lock() else { return Vec::new() };
+    let needing = if lock.blockers.is_empty() { Vec::new() } else { requesters(state, over) };
     let blockers = lock.blockers.iter();
-    let ended = blockers.filter_map(|blocker| settle_blocker(state, over, blocker, at, cause));
+    let ended = blockers.filter_map(|blocker| settle_blocker(state, over, &needing, blocker, at, cause));
     let mut free: Vec<Hold> = [over.clone()].into_iter().chain(ended).collect();
     free.retain(|claim| claim.lock().is_some_and(|lock| !has_another(state, claim, lock)));
-    grant_waiting(state, &state.related([&name]));
     free
+}
+
+/// Grants what came free with these names to those who wait.
+pub(super) fn serve(state: &mut State, names: impl IntoIterator<Item = LockName>) {
+    let mut served = BTreeSet::new();
+    for name in names {
+        if !served.contains(&name) {
+            let related = state.related([&name]);
+            grant_waiting(state, &related);
+            served.extend(related);
+        }
+    }
 }
 
 /// Has its requester another claim on the same?
@@ -403,11 +440,9 @@ pub(super) fn grant_waiting(state: &mut State, names: &BTreeSet<LockName>) {
         };
         let requester = lock.requester.clone();
         let need = Need::new(state, &name, Some(&requester), lock.mode);
-        // Behind another, as nearly all of a long queue: who holds what need not be looked through for each.
-        let rooms = match ahead.stands_before(state, &need, &name) {
-            true => Err(Obstacle::Awaited),
-            false => rooms(state, &need, &ahead),
-        };
+        let is_awaited = |name: &LockName| ahead.stands_before(state, &need, name);
+        // Asked first, because a long queue is looked through for a room.
+        let rooms = if is_awaited(&name) { Err(Obstacle::Awaited) } else { rooms(state, &need, is_awaited) };
         match rooms {
             Ok(rooms) => drop(grant(state, claim, &need, &rooms, now, &Cause::clock())),
             Err(_) => ahead.add(state, &need),

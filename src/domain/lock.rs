@@ -14,6 +14,10 @@ pub const DEPTH_MAX: usize = 16;
 /// Most resources that stand together in trees or block each other: whoever locks one of them has all their claims
 /// read.
 pub const RELATED_MAX: usize = 1_000;
+/// Most bytes of their names together: events and replies name all that is held with a lock.
+pub const RELATED_BYTES_MAX: usize = 65_536;
+/// Most holders of one lock that `check` names, the first.
+pub const HOLDERS_SHOWN_MAX: usize = 100;
 /// Most claims that wait for one resource.
 pub const WAITERS_MAX: usize = 10_000;
 /// Longest wait for a lock, and longest time for which a resource stays closed, seconds: a day.

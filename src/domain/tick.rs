@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::contention;
 use super::ending_soon;
 use super::event::{Credits, EventType};
-use super::hold::{Claim, EndReason, Hold, Kind, Status, Units};
+use super::hold::{Claim, EndReason, Hold, Status, Units};
 use super::id::HoldId;
 use super::pause;
 use super::resource::LockName;
@@ -94,39 +94,46 @@ pub fn coming(hold: &Hold, now: Instant) -> impl Iterator<Item = (EventType, Ins
 
 /// Carries out everything that is due for one hold.
 pub fn tick_hold(state: &mut State, id: HoldId) {
-    while carry_out_next(state, id) {}
+    let mut freed = Freed::new();
+    while carry_out_next(state, id, &mut freed) {}
+    contention::serve(state, freed);
 }
 
+/// The locks that came free, for those who wait for them. They get them when all that is due has ended: so a queue is
+/// looked through once, however many of it run out at one instant.
+type Freed = BTreeSet<LockName>;
+
 /// Carries out what is due next for a hold, and what follows of it for others. `false`: nothing is.
-fn carry_out_next(state: &mut State, id: HoldId) -> bool {
+fn carry_out_next(state: &mut State, id: HoldId, freed: &mut Freed) -> bool {
     let Some(now) = state.now(id.lane()) else { return false };
     let Some(hold) = state.hold(id).filter(|hold| hold.due_at().is_some_and(|due_at| due_at <= now)) else {
         return false;
     };
+    let name = hold.lock_name();
     match next_transition(hold) {
         Some(next) => {
-            if end_needing(state, &hold.clone()) {
+            if hold.lock().is_some_and(|lock| lock.is_blocker) && end_needing(state, id, freed) {
                 return true;
             }
             let hold = state.record_with(next.hold, next.event_type, next.due_at, &Cause::clock(), next.credits);
-            if hold.kind() == Kind::Lock && hold.status.is_terminal() {
-                contention::freed(state, &hold, next.due_at, &Cause::clock());
+            if hold.status.is_terminal() {
+                contention::settle_blockers(state, &hold, next.due_at, &Cause::clock());
+                freed.extend(name);
             }
         }
         None => {
             let closed = hold.clone();
-            let name = closed.lock_name();
             state.open_place(closed);
-            name.iter().for_each(|name| contention::grant_waiting(state, &state.related([name])));
+            freed.extend(name);
         }
     }
     true
 }
 
 /// A blocker whose time is over ends with the locks for which it is held, after each of them. `false`: there is none.
-fn end_needing(state: &mut State, blocker: &Hold) -> bool {
-    let needing = contention::needing(state, blocker);
-    needing.iter().filter(|claim| carry_out_next(state, claim.id)).count() > 0
+fn end_needing(state: &mut State, id: HoldId, freed: &mut Freed) -> bool {
+    let needing = state.hold(id).map_or_else(Vec::new, |blocker| contention::needing(state, blocker));
+    needing.iter().filter(|claim| carry_out_next(state, claim.id, freed)).count() > 0
 }
 
 /// Carries out what is due for the claims on a lock and for all that they can depend on.
@@ -166,13 +173,15 @@ pub(super) fn end_late(state: &mut State, hold: Hold, now: Instant) -> Hold {
 /// What is not loaded or whose lane is not locked is passed over.
 pub fn tick_due(state: &mut State, due: &[HoldId], horizon: Instant) {
     let mut queue: BTreeSet<Mark> = due.iter().filter_map(|id| mark(state, *id)).collect();
+    let mut freed = Freed::new();
     while let Some((due_at, _, id)) = queue.pop_first()
         && due_at <= horizon
     {
-        if carry_out_next(state, id) {
+        if carry_out_next(state, id, &mut freed) {
             queue.extend(mark(state, id));
         }
     }
+    contention::serve(state, freed);
 }
 
 /// A hold's place in the order in which transitions are carried out: when, whether it has still to start, and its id.

@@ -161,6 +161,7 @@ fn many_field(command: &Command) -> Option<&'static str> {
     match command {
         Command::Several(_) => Some("[]"),
         Command::Transact(_) => Some("requests"),
+        Command::Register(_) => Some("capacity"),
         Command::Look(Look::Locks(_)) => Some("resources"),
         _ => None,
     }

@@ -104,8 +104,8 @@ impl Book {
             return format!("QUEUED {}", self.position(at));
         }
         let fits = self.fits(who, shared, name, self.tenures.len());
-        if fits.is_err() && lock.wait_seconds.is_none() {
-            return fits.unwrap_err().to_owned();
+        if let (Err(why), None) = (fits, lock.wait_seconds) {
+            return why.to_owned();
         }
         let ttl = lock.ttl_seconds.map(i64::from);
         let until = lock.wait_seconds.map(|seconds| self.now + i64::from(seconds));
@@ -176,7 +176,8 @@ impl Book {
         let named: Vec<usize> = under.iter().chain(&blocks).copied().chain([name]).collect();
         let component = self.component(&named);
         self.settle(&component);
-        if named.iter().any(|it| self.is_place(*it)) {
+        let is_slot = |it: &usize| is_slot_of(NAMES[*it], NAMES[name], register.capacity);
+        if named.iter().any(|it| self.is_place(*it)) || self.regs.keys().any(is_slot) {
             return "REFUSED";
         }
         let before = self.clone();
@@ -408,4 +409,9 @@ impl Book {
             }
         }
     }
+}
+
+/// Is it the name of one of the slots that a resource of this capacity has?
+fn is_slot_of(name: &str, resource: &str, capacity: u32) -> bool {
+    (0..capacity).any(|slot| capacity > 1 && name == format!("{resource}_{slot}"))
 }

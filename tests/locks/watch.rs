@@ -213,15 +213,15 @@ impl Watch {
         check(hold.version == version + 1, || "a gap in its versions".to_owned())?;
         let was = before.as_ref().map(|before| before.status);
         check(event.previous_status == was, || "not its last status".to_owned())?;
-        let is_step = match (event.event_type, was, hold.status) {
-            (EventType::Queued, None, Status::Waitlisted) => true,
-            (EventType::Active, None | Some(Status::Waitlisted), Status::Active) => true,
-            (EventType::Extended, Some(Status::Active), Status::Active) => true,
-            (EventType::Ended, Some(Status::Active), Status::Ended) => true,
-            (EventType::Canceled, Some(Status::Waitlisted), Status::Canceled) => true,
-            (EventType::Expired, Some(_), Status::Expired) => true,
-            _ => false,
-        };
+        let is_step = matches!(
+            (event.event_type, was, hold.status),
+            (EventType::Queued, None, Status::Waitlisted)
+                | (EventType::Active, None | Some(Status::Waitlisted), Status::Active)
+                | (EventType::Extended, Some(Status::Active), Status::Active)
+                | (EventType::Ended, Some(Status::Active), Status::Ended)
+                | (EventType::Canceled, Some(Status::Waitlisted), Status::Canceled)
+                | (EventType::Expired, Some(Status::Active | Status::Waitlisted), Status::Expired)
+        );
         check(is_step, || format!("not a step from {was:?}"))?;
         if event.event_type == EventType::Active {
             let fence = self.fences.insert(lock.resource.clone(), lock.fencing_token).unwrap_or(0);

@@ -3,7 +3,7 @@
 use super::Caller;
 use crate::domain::command::Check;
 use crate::domain::contention::{self, Need, Room};
-use crate::domain::lock::Mode;
+use crate::domain::lock::{HOLDERS_SHOWN_MAX, Mode};
 use crate::domain::look::{Checked, Looked};
 use crate::domain::outcome::Refusal;
 use crate::domain::resource::LockName;
@@ -21,10 +21,12 @@ pub(super) fn look(state: &mut State, caller: &Caller, check: &Check) -> Result<
 
 fn checked(state: &State, name: &LockName) -> Checked {
     let need = Need { blockers: Vec::new(), ..Need::new(state, name, None, Mode::Exclusive) };
+    let mut holders = contention::holders(state, name);
+    holders.truncate(HOLDERS_SHOWN_MAX);
     Checked {
         resource: name.resource.clone(),
         is_reserved: !matches!(contention::room(state, &need, name), Ok(Room::Place(_))),
-        holders: contention::holders(state, name),
+        holders,
         waiting: state.claims(name).filter(|claim| contention::is_waiting(state, claim)).count(),
     }
 }

@@ -1,5 +1,6 @@
 //! `lock`: claims a named resource; its holder is told that it holds it, anybody else that it is held, or is queued.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::Caller;
@@ -27,8 +28,11 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
     }
 
     let need = Need::new(state, &name, Some(&command.requester), command.mode);
-    let ahead = Ahead::of(state, &state.related([&name]));
-    match (contention::rooms(state, &need, &ahead), command.wait_seconds) {
+    // A long queue is looked through only where there is a room.
+    let ahead = OnceCell::new();
+    let ahead = || ahead.get_or_init(|| Ahead::of(state, &state.related([&name])));
+    let rooms = contention::rooms(state, &need, |name| ahead().stands_before(state, &need, name));
+    match (rooms, command.wait_seconds) {
         (Ok(rooms), _) => {
             let count = 1 + contention::blockers_to_take(&rooms);
             state.tenants().check_locks(caller.tenant, now, count)?;

@@ -8,7 +8,7 @@ use crate::domain::command::Register;
 use crate::domain::contention;
 use crate::domain::hold::Status;
 use crate::domain::id::ResourceName;
-use crate::domain::lock::{RELATED_MAX, Resource};
+use crate::domain::lock::{RELATED_BYTES_MAX, RELATED_MAX, Resource, slot_name};
 use crate::domain::outcome::{Answer, FieldReason, Outcome, Refusal, Registered};
 use crate::domain::resource::LockName;
 use crate::domain::state::State;
@@ -28,6 +28,11 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Register) -> 
             "name",
             "no name of a place of another resource, nor its blockers and ancestors",
         ));
+    }
+    let places = (0..command.capacity).filter(|_| command.capacity > 1).map(|slot| slot_name(&command.name, slot));
+    let mut names = places.filter_map(|place| ResourceName::parse(&place)).map(|place| caller.lock_name(&place));
+    if names.any(|place| registry.get(&place).is_some()) {
+        return Err(check::out_of_range("capacity", "one at which no slot has the name of a registered resource"));
     }
     state.attempted(|state| {
         let outcome = put(state, caller, command, &concerned);
@@ -109,8 +114,11 @@ fn check_whole(state: &State, name: &LockName, before: &BTreeSet<LockName>) -> R
         return Err(check::out_of_range("blocks", "resources that do not block each other in a circle"));
     }
     let mut related = registry.related([name]);
-    if related.len() > RELATED_MAX {
-        let expected = format!("so few that at most {RELATED_MAX} resources hang together");
+    let name_bytes: usize = related.iter().map(|name| name.resource.as_str().len()).sum();
+    if related.len() > RELATED_MAX || name_bytes > RELATED_BYTES_MAX {
+        let expected = format!(
+            "so few that at most {RELATED_MAX} resources, of {RELATED_BYTES_MAX} bytes of names, hang together"
+        );
         return Err(Refusal::field("blocks", FieldReason::TooManyItems, expected));
     }
     related.extend(before.iter().cloned());

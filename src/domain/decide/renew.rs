@@ -35,8 +35,9 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Renew) -> Out
     }
     let claim = state.record(claim, EventType::Extended, now, &caller.cause);
     let blockers = claim.lock().map_or(&[][..], |lock| &lock.blockers);
+    let needing = if blockers.is_empty() { Vec::new() } else { contention::requesters(state, &claim) };
     for blocker in blockers {
-        contention::settle_blocker(state, &claim, blocker, now, &caller.cause);
+        contention::settle_blocker(state, &claim, &needing, blocker, now, &caller.cause);
     }
     answer(command, RenewStatus::Renewed, Some(claim))
 }
