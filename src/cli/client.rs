@@ -266,7 +266,14 @@ fn item_refusal(item: &Value) -> Option<String> {
         let text = |name| error.get(name).and_then(Value::as_str).unwrap_or_default();
         return Some(format!("refused: {}: {}", text("code"), text("message")));
     }
+    if item.get("current") == Some(&Value::Bool(false)) {
+        return Some("stale: the lock has another holder, or none".to_owned());
+    }
     let status = item.get("status")?.as_str()?;
+    // Of an unlock, which tells what it released, this is a success; a lock that can't be renewed is lost.
+    if status == "NOT_RESERVED" && item.get("released").is_none() {
+        return Some(format!("lost: {status}"));
+    }
     NOT_OBTAINED.contains(&status).then(|| format!("not obtained: {status}"))
 }
 
@@ -344,6 +351,9 @@ mod tests {
     #[test]
     fn a_lock_that_was_not_obtained_is_a_refusal_and_one_that_was_is_not() {
         let why = |body: &str| refusal(None, body.as_bytes());
+        assert_eq!(why(r#"{"status":"NOT_RESERVED","released":[]}"#), None);
+        assert_eq!(why(r#"{"status":"NOT_RESERVED","expires_at":null}"#).as_deref(), Some("lost: NOT_RESERVED"));
+        assert!(why(r#"{"current":false,"fencing_token":1}"#).is_some());
         assert_eq!(why(r#"{"status":"ALREADY_HELD"}"#).as_deref(), Some("not obtained: ALREADY_HELD"));
         assert_eq!(why(r#"{"status":"ACQUIRED"}"#), None);
         assert_eq!(why(r#"{"status":"PARTIAL","results":[]}"#).as_deref(), Some("not obtained: PARTIAL"));

@@ -113,11 +113,16 @@ impl Registry {
 
     /// Is it the name of a place of a resource that has several?
     pub fn is_place(&self, name: &LockName) -> bool {
-        let Some((resource, number)) = name.resource.as_str().rsplit_once('_') else { return false };
-        let is_below = |capacity: u32| capacity > 1 && number.parse::<u32>().is_ok_and(|number| number < capacity);
-        let is_number = !number.is_empty() && (number == "0" || !number.starts_with('0'));
-        let resource = ResourceName::parse(resource).and_then(|resource| self.get(&sibling(name, &resource)));
-        is_number && resource.is_some_and(|resource| is_below(resource.capacity))
+        self.place(name).is_some()
+    }
+
+    /// The resource that has a place of this name, and which place that is.
+    pub fn place(&self, name: &LockName) -> Option<(&Resource, u32)> {
+        let (resource, number) = name.resource.as_str().rsplit_once('_')?;
+        let is_number = number == "0" || !number.starts_with(['0', '+']);
+        let place = number.parse::<u32>().ok().filter(|_| is_number)?;
+        let resource = self.get(&sibling(name, &ResourceName::parse(resource)?))?;
+        (resource.capacity > 1 && place < resource.capacity).then_some((resource, place))
     }
 
     /// All that a claim on one of these can come to depend on: what stands with them in trees, or is taken with what.
@@ -144,7 +149,7 @@ impl Registry {
             .into_iter()
             .flat_map(|resource| resource.parent.iter().chain(&resource.blocks).chain(&resource.former_blocks));
         let others = [self.parts.get(name), self.blocked_by.get(name)].into_iter().flatten().flatten();
-        own.chain(others)
+        own.chain(others).chain(self.place(name).map(|(resource, _)| &resource.name))
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
 }
 
 /// May a lock of this name be taken at all, and in this mode?
-fn is_valid(state: &State, name: &LockName, mode: Mode) -> bool {
+pub(super) fn is_valid(state: &State, name: &LockName, mode: Mode) -> bool {
     let Some(registry) = state.registry(name.lane()) else { return false };
     let must_be_registered = state.tenants().is_registered_prefix(&name.tenant, &name.resource);
     match registry.get(name) {

@@ -50,7 +50,8 @@ pub(super) fn release(state: &mut State, request: &Request, command: &LockReleas
             unlock::release(state, claim, EndReason::Operator, now, &Cause::request(request));
         }
     }
-    claims.sort_by_key(|claim| claim.lock_name().as_ref() != Some(&name));
+    let granted = |claim: &Hold| claim.lock().map(|lock| lock.fencing_token);
+    claims.sort_by_key(|claim| (claim.lock_name().as_ref() != Some(&name), granted(claim)));
     let ended = claims.iter().filter_map(|claim| state.hold(claim.id).cloned()).collect();
     let (tenant, resource) = (command.tenant.clone(), command.resource.clone());
     Ok(Answer::LockReleased(LockReleased { tenant, resource, claims: ended }))
