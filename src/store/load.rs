@@ -92,12 +92,15 @@ pub async fn holds(
         return Ok((Vec::new(), Vec::new()));
     }
     let mut found = Found::default();
+    let names: BTreeMap<LockName, Uuid> = names.into_iter().map(|name| (name, Uuid::nil())).collect();
     let rows = fetch_holds(connection, wants, &names, locked).await.map_err(StoreError::of("load holds"))?;
     found.add(&rows)?;
-    let of_due = found.due.iter().filter_map(|mark| found.holds.get(&mark.id)?.lock_name());
-    let of_due: BTreeSet<LockName> = of_due.collect();
-    let more: BTreeSet<LockName> =
-        related(registries, of_due.iter()).into_iter().filter(|name| !names.contains(name)).collect();
+    let of_due = found.due.iter().filter_map(|mark| Some((found.holds.get(&mark.id)?.lock_name()?, mark.id.uuid())));
+    let of_due: BTreeMap<LockName, Uuid> = of_due.collect();
+    let more = related(registries, of_due.keys()).into_iter().filter(|name| !names.contains_key(name));
+    // Most have one claim only, and that is here.
+    let known = |name: &LockName| of_due.get(name).copied().unwrap_or_default();
+    let more: BTreeMap<LockName, Uuid> = more.map(|name| (name.clone(), known(&name))).collect();
     if !more.is_empty() {
         let rows = fetch_holds(connection, &Wants::default(), &more, locked).await;
         found.add(&rows.map_err(StoreError::of("load the claims on locks"))?)?;
@@ -139,10 +142,11 @@ impl Found {
     }
 }
 
+/// The claims on each of `names` but for the one that is known already.
 async fn fetch_holds(
     connection: &mut PgConnection,
     wants: &Wants,
-    names: &BTreeSet<LockName>,
+    names: &BTreeMap<LockName, Uuid>,
     locked: &[LockedLane],
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let now = |lane| locked.iter().find(|locked| locked.lane == lane).map(|locked| locked.now);
@@ -153,15 +157,16 @@ async fn fetch_holds(
     sqlx::query(sql::LOAD_HOLDS.clone())
         .bind(lane_numbers(wants.holds.iter().map(|id| id.lane())))
         .bind(column(&wants.holds, |id| id.uuid()))
-        .bind(lane_numbers(names.iter().map(LockName::lane)))
-        .bind(names.iter().map(|name| name.tenant.as_str()).collect::<Vec<_>>())
-        .bind(names.iter().map(|name| name.resource.as_str()).collect::<Vec<_>>())
+        .bind(lane_numbers(names.keys().map(LockName::lane)))
+        .bind(names.keys().map(|name| name.tenant.as_str()).collect::<Vec<_>>())
+        .bind(names.keys().map(|name| name.resource.as_str()).collect::<Vec<_>>())
         .bind(lane_numbers(due.iter().map(|(want, _)| want.lane)))
         .bind(column(&due, |(_, now)| *now))
         .bind(column(&due, |(want, _)| want.after.map(|mark| mark.due_at)))
         .bind(column(&due, |(want, _)| want.after.is_some_and(|mark| mark.is_start)))
         .bind(after(|mark| mark.id.uuid()))
         .bind(column(&due, |(want, _)| i32::try_from(want.limit).unwrap_or(i32::MAX)))
+        .bind(names.values().copied().collect::<Vec<Uuid>>())
         .fetch_all(connection)
         .await
 }

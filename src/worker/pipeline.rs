@@ -437,9 +437,11 @@ async fn send(waiting: Box<Waiting>, reply: Reply, metrics: &Metrics) {
     drop(waiting.permit);
 }
 
-/// What has to be read for a batch. The clock gets at most a quarter of it, so that commands are served.
+/// What has to be read for a batch. The clock gets what the commands leave of it, and at least a quarter.
 fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wants {
-    let limit = u32::try_from(batch_max / 4 / batch.ticks.len().max(1)).unwrap_or(u32::MAX).max(16);
+    let weight: usize = batch.commands.iter().map(|waiting| waiting.weight()).sum();
+    let room = batch_max.saturating_sub(weight).max(batch_max / 4);
+    let limit = u32::try_from(room / batch.ticks.len().max(1)).unwrap_or(u32::MAX).max(16);
     Wants {
         lanes,
         holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),

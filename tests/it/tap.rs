@@ -85,6 +85,11 @@ impl Tap {
         *self.trap.lock().unwrap() = Some(Trap { way, pattern: pattern.as_ref().to_vec() });
     }
 
+    /// Has the pattern not come by?
+    pub fn is_set(&self) -> bool {
+        self.trap.lock().unwrap().is_some()
+    }
+
     /// Waits until something is held back.
     pub async fn caught(&mut self) -> Held {
         within("the trap", self.caught.recv()).await.unwrap()

@@ -8,11 +8,12 @@ cross join lateral (
 ) as hold
 union all
 select false, {hold}
-from unnest($3::smallint[], $4::text[], $5::text[]) as wanted (lane, tenant, resource)
+from unnest($3::smallint[], $4::text[], $5::text[], $12::uuid[]) as wanted (lane, tenant, resource, known)
 cross join lateral (
     select * from hold
     where hold.lane = wanted.lane and hold.tenant = wanted.tenant and hold.resource = wanted.resource
         and hold.kind = 'lock' and (hold.status < 'Canceled' or hold.due_at is not null)
+        and hold.id <> wanted.known
     limit 20000
 ) as hold
 union all

@@ -89,7 +89,7 @@ async fn thousands_of_locks_of_many_tenants_run_out_at_once_and_all_are_told_of_
     assert_in_time(&run_out_at_once(4_096, 64).await);
 }
 
-/// For `bench/expiry.sh`, built for release.
+/// For `bench/expiry.sh`, which names a worker that is built for release.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute: a measurement"]
 async fn a_hundred_thousand_locks_run_out_within_ten_seconds() {

@@ -95,12 +95,15 @@ async fn a_wait_that_runs_out_is_expired_and_the_queue_closes_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_overtakes_who_waits_and_who_leaves_makes_room() {
     let berth = Berth::with_workers(2).await;
-    berth.register(json!({"name": "press", "blocks": ["power"]})).await;
+    berth.register(json!({"name": "press", "blocks": ["power", "water"]})).await;
+    berth.register(json!({"name": "drill", "blocks": ["water"]})).await;
     let power = berth.locked("a", "power", json!({})).await;
     let waits = berth.lock("b", "press", json!({"wait_seconds": 600})).await;
-    // The press itself is free, but awaited; so is what it blocks, once it is given back.
-    for _ in 0..4 {
-        assert_eq!(berth.try_lock("c", "press").await, "ALREADY_HELD");
+    assert_eq!(waits["status"], "QUEUED");
+    // The water is free, but awaited; so is the power, once it is given back.
+    assert_eq!(berth.check_one("water").await["is_reserved"], false);
+    for name in ["press", "water", "drill", "water"] {
+        assert_eq!(berth.try_lock("c", name).await, "ALREADY_HELD", "{name}");
     }
     let behind = berth.lock("c", "power", json!({"wait_seconds": 600})).await;
     assert_eq!(behind["status"], "QUEUED");

@@ -57,6 +57,7 @@ async fn what_a_tenant_without_limits_has_is_read_only_when_it_is_given_one() {
         berth.locked("a", &format!("r{number}"), json!({})).await;
         assert_eq!(berth.try_lock("a", "machine-1").await, "NOT_VALID");
     }
+    assert!(postgres.is_set(), "it was read");
     let limits = prefixes(json!({"locks": 8}));
     let (given, ()) = tokio::join!(berth.admin("tenant_put", limits), async {
         postgres.caught().await.release();
