@@ -13,7 +13,7 @@ use std::time::Instant;
 use berth::domain::command::{Command, Register, TakeLock, Unlock};
 use berth::domain::decide::decide;
 use berth::domain::id::{Requester, ResourceName};
-use berth::domain::lock::Mode;
+use berth::domain::lock::{BLOCKS_MAX, Mode};
 use berth::domain::outcome::{Answer, LockStatus, ReleaseStatus};
 use uuid::Uuid;
 use world::{World, request};
@@ -84,11 +84,7 @@ fn queue(length: usize) -> [u128; 2] {
 fn blockers(count: usize) -> [u128; 2] {
     let mut run = Run::new();
     let names: Vec<ResourceName> = (0..count).map(|number| name(&format!("b{number:04}"))).collect();
-    for (number, hundred) in names.chunks(100).enumerate() {
-        run.send(register(&format!("part{number}"), hundred.to_vec(), Vec::new()));
-    }
-    let parts = (0..names.chunks(100).len()).map(|number| name(&format!("part{number}"))).collect();
-    run.send(register("all", parts, Vec::new()));
+    run.send(register("all", names, Vec::new()));
     let (took, token) = run.take(lock("all", "ann", None), LockStatus::Acquired);
     [took, run.give(unlock("all", "ann", token))]
 }
@@ -112,7 +108,7 @@ fn tree(count: usize) -> [u128; 2] {
 fn what_a_decision_costs() {
     for count in [125, 250, 500, 900] {
         let [came, left] = queue(count);
-        let [took, gave] = blockers(count);
+        let [took, gave] = blockers(count.min(BLOCKS_MAX));
         let [freed, again] = tree(count);
         eprintln!("{count}: queue {came} {left} µs, with blockers {took} {gave} µs, in a held tree {freed} {again} µs");
     }

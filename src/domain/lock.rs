@@ -7,7 +7,7 @@ use super::resource::LockName;
 
 /// Most places of one resource.
 pub const PLACES_MAX: u32 = 1_000;
-/// Most resources that one may block directly.
+/// Most resources that one may block, directly and by what it blocks.
 pub const BLOCKS_MAX: usize = 100;
 /// Most names from the root of a tree to a resource of it.
 pub const DEPTH_MAX: usize = 16;
@@ -18,6 +18,8 @@ pub const RELATED_MAX: usize = 1_000;
 pub const RELATED_BYTES_MAX: usize = 65_536;
 /// Most holders of one lock that `check` names, the first.
 pub const HOLDERS_SHOWN_MAX: usize = 100;
+/// Most claims on resources that stand together in trees or block each other: each decision looks through them all.
+pub const RELATED_CLAIMS_MAX: usize = 5_000;
 /// Most claims that wait for one resource.
 pub const WAITERS_MAX: usize = 10_000;
 /// Longest wait for a lock, and longest time for which a resource stays closed, seconds: a day.

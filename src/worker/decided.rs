@@ -162,6 +162,7 @@ fn many_field(command: &Command) -> Option<&'static str> {
         Command::Several(_) => Some("[]"),
         Command::Transact(_) => Some("requests"),
         Command::Register(_) => Some("capacity"),
+        Command::LockRelease(_) => Some("resource"),
         Command::Look(Look::Locks(_)) => Some("resources"),
         _ => None,
     }

@@ -9,7 +9,7 @@ use crate::domain::contention::{self, Ahead, Need, Obstacle};
 use crate::domain::event::EventType;
 use crate::domain::hold::{Claim, Hold, Status};
 use crate::domain::id::{HoldId, Requester, ResourceType};
-use crate::domain::lock::{Lock, Mode, WAITERS_MAX};
+use crate::domain::lock::{Lock, Mode, RELATED_CLAIMS_MAX, WAITERS_MAX};
 use crate::domain::outcome::{Answer, LockAnswer, LockStatus, Outcome, Place, Refusal};
 use crate::domain::resource::LockName;
 use crate::domain::state::State;
@@ -28,6 +28,9 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
     }
 
     let need = Need::new(state, &name, Some(&command.requester), command.mode);
+    if has_too_many(state, &name, need.blockers.len() + 1) {
+        return answer(command, LockStatus::NotAvailable);
+    }
     // A long queue is looked through only where there is a room.
     let ahead = OnceCell::new();
     let ahead = || ahead.get_or_init(|| Ahead::of(state, &state.related([&name])));
@@ -50,6 +53,13 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
         (Err(Obstacle::NoPlace), _) => answer(command, LockStatus::NotAvailable),
         (Err(Obstacle::Held | Obstacle::Awaited), _) => answer(command, LockStatus::AlreadyHeld),
     }
+}
+
+/// Would there be more claims than can be looked through? Of what hangs together with nothing only who waits is bounded.
+fn has_too_many(state: &State, name: &LockName, more: usize) -> bool {
+    let related = state.related([name]);
+    let claims = || related.iter().map(|name| state.claims(name).count()).sum::<usize>();
+    related.len() > 1 && claims() + more > RELATED_CLAIMS_MAX
 }
 
 /// May a lock of this name be taken at all, and in this mode?

@@ -8,7 +8,7 @@ use crate::domain::command::Register;
 use crate::domain::contention;
 use crate::domain::hold::Status;
 use crate::domain::id::ResourceName;
-use crate::domain::lock::{RELATED_BYTES_MAX, RELATED_MAX, Resource, slot_name};
+use crate::domain::lock::{BLOCKS_MAX, DEPTH_MAX, RELATED_BYTES_MAX, RELATED_MAX, Resource, slot_name};
 use crate::domain::outcome::{Answer, FieldReason, Outcome, Refusal, Registered};
 use crate::domain::resource::LockName;
 use crate::domain::state::State;
@@ -114,6 +114,16 @@ fn check_whole(state: &State, name: &LockName, before: &BTreeSet<LockName>) -> R
         return Err(check::out_of_range("blocks", "resources that do not block each other in a circle"));
     }
     let mut related = registry.related([name]);
+    let blocks_too_much = |name: &LockName| registry.blockers(name).len() > BLOCKS_MAX;
+    if related.iter().any(blocks_too_much) {
+        let expected = format!("so few that with what they block in turn they are at most {BLOCKS_MAX}");
+        return Err(Refusal::field("blocks", FieldReason::TooManyItems, expected));
+    }
+    let depth = |name: &LockName| registry.ancestors(name).count() + 1;
+    if related.iter().any(|name| depth(name) > DEPTH_MAX) {
+        let expected = format!("one by which no name has more than {DEPTH_MAX} levels");
+        return Err(check::out_of_range("tree_path", expected));
+    }
     let name_bytes: usize = related.iter().map(|name| name.resource.as_str().len()).sum();
     if related.len() > RELATED_MAX || name_bytes > RELATED_BYTES_MAX {
         let expected = format!(
