@@ -10,7 +10,7 @@ use berth::domain::command::{Command, Request, TenantPut};
 use berth::domain::decide::decide;
 use berth::domain::hold::{Hold, Units};
 use berth::domain::id::{HoldId, Lane, ZoneName};
-use berth::domain::outcome::{Answer, Outcome};
+use berth::domain::outcome::{Answer, LockAnswer, LockStatus, Outcome};
 use berth::domain::quota::{Limits, TenantConfig, TenantState, TenantUse};
 use berth::domain::state::{Changes, Decided, PoolState};
 use berth::domain::tick::as_of;
@@ -138,6 +138,10 @@ fn dry(request: &Request, outcome: &Outcome) -> Outcome {
     if let (Command::Reserve(_), Answer::Reservation(hold)) = (&request.command, &mut answer) {
         hold.version = 0;
         hold.reservation_mut().unwrap().units = Units::default();
+    }
+    if let Answer::Lock(LockAnswer { status: LockStatus::Acquired, claim: Some(claim), .. }) = &mut answer {
+        claim.version = 0;
+        claim.lock_mut().unwrap().fencing_token = 0;
     }
     Ok(Answer::DryRun(Box::new(answer)))
 }
