@@ -493,9 +493,8 @@ fn a_pause_that_its_end_ends_is_credited_as_of_that_end() {
     life.world.set_now(second(700));
     let changes = life.world.tick(second(700));
     life.keep(changes);
-    let told = life.told(end);
-    assert_eq!(told, before);
+    assert_eq!(life.told(end), before);
     // 2 units for 540 seconds at 43.21 an hour, rounded.
-    let credits: Vec<i64> = told.values().map(|(_, sums)| sums.pause_credit_cents).collect();
+    let credits: Vec<i64> = before.values().map(|(_, sums)| sums.pause_credit_cents).collect();
     assert_eq!(credits, [(2 * 540 * ops::PAUSE_PRICE + 1_800) / 3_600]);
 }

@@ -138,21 +138,9 @@ pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, t
 
 pub fn lock(resource: &str, expires_at: Option<Instant>) -> Hold {
     let name = lock_name(resource);
-    let lock = Lock {
-        requester: Requester::parse("me").unwrap(),
-        resource: name.resource.clone(),
-        resource_type: ResourceType::parse("UserDefined").unwrap(),
-        release_token: clock::random_uuid(),
-        fencing_token: 1,
-        mode: Mode::Exclusive,
-        slot: None,
-        ttl_seconds: Some(60),
-        is_blocker: false,
-        blockers: Vec::new(),
-        path: Vec::new(),
-        delay_seconds: 0,
-    };
-    Hold { status: Status::Active, expires_at, claim: Claim::Lock(lock), ..bare(new_id(name.lane())) }
+    let mut hold = Hold { expires_at, ..bare(new_id(name.lane())) };
+    hold.lock_mut().unwrap().resource = name.resource;
+    hold
 }
 
 fn bare(id: HoldId) -> Hold {
