@@ -107,13 +107,7 @@ const LIST_CURSOR: Kind = Kind::Text(Text {
     pattern: "^[A-Za-z0-9_-]*$",
     expected: "the next_cursor of a page with the same sort_by",
 });
-const POOL_CURSOR: Kind = Kind::Text(Text {
-    accepts: |text| cursor::decode_pool(text).is_some(),
-    length_min: 1,
-    length_max: cursor::LENGTH_MAX,
-    pattern: "^[A-Za-z0-9_-]*$",
-    expected: "the next_cursor of another page",
-});
+const POOL_CURSOR: Kind = page_cursor(|text| cursor::decode_pool(text).is_some(), cursor::LENGTH_MAX);
 const QUANTITY: Kind = integer(1, QUANTITY_MAX as i64);
 const FENCING_TOKEN: Kind = integer(0, i64::MAX);
 const TAGS: Kind = Kind::Tags(Tags { items_max: 64, name_length_max: 128, value_length_max: 256 });
@@ -123,6 +117,16 @@ const TENANT: Field = Field {
     presence: Presence::Address,
     about: "May repeat the tenant of the subject; another one is refused.",
 };
+
+const fn page_cursor(accepts: fn(&str) -> bool, length_max: usize) -> Kind {
+    Kind::Text(Text {
+        accepts,
+        length_min: 1,
+        length_max,
+        pattern: "^[A-Za-z0-9_-]*$",
+        expected: "the next_cursor of another page",
+    })
+}
 
 const fn integer(min: i64, max: i64) -> Kind {
     Kind::Integer { min, max }

@@ -2,7 +2,7 @@
 
 use super::{
     DRY_RUN, FENCING_TOKEN, LABEL, LIMIT_DEFAULT, LIMIT_MAX, RESOURCE_TYPE, TENANT, integer, integer_or, list,
-    optional, required, set, text_or,
+    optional, page_cursor, required, set, text_or,
 };
 use crate::domain::id::ResourceName;
 use crate::domain::lock::{BLOCKS_MAX, DEPTH_MAX, PLACES_MAX, WAIT_MAX_SECONDS};
@@ -27,20 +27,8 @@ const PATH: Kind = Kind::Text(Text {
     pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
     expected: "at most 16 names with > between them, such as Equipment>IT",
 });
-const LOCK_CURSOR: Kind = Kind::Text(Text {
-    accepts: |text| cursor::decode_lock(text).is_some(),
-    length_min: 1,
-    length_max: cursor::LENGTH_MAX,
-    pattern: "^[A-Za-z0-9_-]*$",
-    expected: "the next_cursor of another page",
-});
-const RESOURCE_CURSOR: Kind = Kind::Text(Text {
-    accepts: |text| cursor::decode_resource(text).is_some(),
-    length_min: 1,
-    length_max: cursor::RESOURCE_LENGTH_MAX,
-    pattern: "^[A-Za-z0-9_-]*$",
-    expected: "the next_cursor of another page",
-});
+const LOCK_CURSOR: Kind = page_cursor(|text| cursor::decode_lock(text).is_some(), cursor::LENGTH_MAX);
+const RESOURCE_CURSOR: Kind = page_cursor(|text| cursor::decode_resource(text).is_some(), cursor::RESOURCE_LENGTH_MAX);
 
 const REQUESTER: Field = required("requester", LABEL, "Who takes and gives back the lock.");
 pub const RESOURCE: Field = required("resource", NAME, "The lock's name.");
