@@ -53,7 +53,12 @@ pub(super) enum Obstacle {
 impl<'a> Need<'a> {
     pub fn new(state: &State, name: &'a LockName, requester: Option<&'a Requester>, mode: Mode) -> Need<'a> {
         let blockers = state.registry(name.lane()).map_or_else(Vec::new, |registry| registry.blockers(name));
-        Need { tenant: &name.tenant, requester, mode, resource: &name.resource, blockers }
+        Need { blockers, ..Need::alone(name, requester, mode) }
+    }
+
+    /// The same of the resource alone, whatever is held with it.
+    pub fn alone(name: &'a LockName, requester: Option<&'a Requester>, mode: Mode) -> Need<'a> {
+        Need { tenant: &name.tenant, requester, mode, resource: &name.resource, blockers: Vec::new() }
     }
 
     /// The resource first.
@@ -189,7 +194,7 @@ impl Ahead {
         for name in need.names() {
             if let Some(registry) = state.registry(name.lane()) {
                 for ancestor in registry.ancestors(&name) {
-                    let above = LockName { tenant: name.tenant.clone(), resource: ancestor.clone() };
+                    let above = name.sibling(ancestor);
                     self.below.entry(above).or_default().add(need);
                 }
             }
@@ -204,12 +209,11 @@ impl Ahead {
         let is_awaited = |by: &BTreeMap<LockName, Awaiting>, name: &LockName| {
             by.get(name).is_some_and(|awaiting| awaiting.stands_before(need))
         };
-        let above = |resource: &ResourceName| LockName { tenant: name.tenant.clone(), resource: resource.clone() };
         is_awaited(&self.at, name)
             || is_awaited(&self.below, name)
             || state
                 .registry(name.lane())
-                .is_some_and(|registry| registry.ancestors(name).any(|it| is_awaited(&self.at, &above(it))))
+                .is_some_and(|registry| registry.ancestors(name).any(|it| is_awaited(&self.at, &name.sibling(it))))
     }
 }
 
@@ -245,6 +249,11 @@ impl Who {
 pub(super) fn is_waiting(state: &State, claim: &Hold) -> bool {
     let now = state.now(claim.id.lane());
     claim.status == Status::Waitlisted && now.is_some_and(|now| claim.expires_at.is_none_or(|at| at > now))
+}
+
+/// How many wait for it.
+pub(super) fn waiting(state: &State, name: &LockName) -> usize {
+    state.claims(name).filter(|claim| is_waiting(state, claim)).count()
 }
 
 /// Makes a claim, new or waiting, one that holds: with its blockers, each with a fencing token of its own.
@@ -461,13 +470,7 @@ pub(super) fn conflicts(state: &State, names: &BTreeSet<LockName>) -> BTreeSet<R
     let mut found = BTreeSet::new();
     for claim in names.iter().flat_map(|name| state.claims(name)).filter(|claim| claim.status == Status::Active) {
         let (Some(name), Some(lock)) = (claim.lock_name(), claim.lock()) else { continue };
-        let need = Need {
-            tenant: &name.tenant,
-            requester: Some(&lock.requester),
-            mode: lock.mode,
-            resource: &name.resource,
-            blockers: Vec::new(),
-        };
+        let need = Need::alone(&name, Some(&lock.requester), lock.mode);
         let Some(registry) = state.registry(name.lane()) else { continue };
         let is_in_way = in_tree(state, registry, &name)
             .any(|other| other.status == Status::Active && !stands_aside(state, other, &need));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::id::{ResourceName, Tenant};
+use super::id::{Lane, ResourceName, Tenant};
 use super::lock::Resource;
 use super::resource::LockName;
 
@@ -20,10 +20,6 @@ impl Registry {
         self.resources.get(name)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.resources.is_empty()
-    }
-
     /// How many may hold it at once.
     pub fn capacity(&self, name: &LockName) -> u32 {
         self.get(name).map_or(1, |resource| resource.capacity)
@@ -34,10 +30,10 @@ impl Registry {
         let name = resource.lock_name();
         let before = self.remove(&name);
         if let Some(parent) = &resource.parent {
-            self.parts.entry(sibling(&name, parent)).or_default().insert(name.resource.clone());
+            self.parts.entry(name.sibling(parent)).or_default().insert(name.resource.clone());
         }
         for blocked in resource.blocks.iter().chain(&resource.former_blocks) {
-            self.blocked_by.entry(sibling(&name, blocked)).or_default().insert(name.resource.clone());
+            self.blocked_by.entry(name.sibling(blocked)).or_default().insert(name.resource.clone());
         }
         self.resources.insert(name, resource);
         before
@@ -46,10 +42,10 @@ impl Registry {
     pub fn remove(&mut self, name: &LockName) -> Option<Resource> {
         let before = self.resources.remove(name)?;
         if let Some(parent) = &before.parent {
-            take_out(&mut self.parts, sibling(name, parent), &name.resource);
+            take_out(&mut self.parts, name.sibling(parent), &name.resource);
         }
         for blocked in before.blocks.iter().chain(&before.former_blocks) {
-            take_out(&mut self.blocked_by, sibling(name, blocked), &name.resource);
+            take_out(&mut self.blocked_by, name.sibling(blocked), &name.resource);
         }
         Some(before)
     }
@@ -69,21 +65,16 @@ impl Registry {
         let mut found: Vec<&ResourceName> = self.parts.get(name).into_iter().flatten().collect();
         let mut next = 0;
         while let Some(resource) = found.get(next) {
-            found.extend(self.parts.get(&sibling(name, resource)).into_iter().flatten());
+            found.extend(self.parts.get(&name.sibling(resource)).into_iter().flatten());
             next += 1;
         }
         found.into_iter()
     }
 
-    /// Does it stand above itself? Has to be asked after each change of a parent, before its ancestors are.
-    pub fn is_in_circle(&self, name: &LockName) -> bool {
-        self.ancestors(name).take(self.resources.len()).any(|ancestor| *ancestor == name.resource)
-    }
-
     /// Has it to be held with itself?
     pub fn blocks_itself(&self, name: &LockName) -> bool {
         let blocks_it = |by: &LockName| self.get(by).is_some_and(|resource| resource.blocks.contains(&name.resource));
-        blocks_it(name) || self.blockers(name).iter().any(|blocker| blocks_it(&sibling(name, blocker)))
+        blocks_it(name) || self.blockers(name).iter().any(|blocker| blocks_it(&name.sibling(blocker)))
     }
 
     /// The names from the root to its own; empty where it stands in no tree.
@@ -104,7 +95,7 @@ impl Registry {
         while let Some(next) = left.pop() {
             for blocked in self.get(&next).map_or(&[][..], |resource| &resource.blocks) {
                 if *blocked != name.resource && found.insert(blocked.clone()) {
-                    left.push(sibling(name, blocked));
+                    left.push(name.sibling(blocked));
                 }
             }
         }
@@ -121,20 +112,17 @@ impl Registry {
         let (resource, number) = name.resource.as_str().rsplit_once('_')?;
         let is_number = number == "0" || !number.starts_with(['0', '+']);
         let place = number.parse::<u32>().ok().filter(|_| is_number)?;
-        let resource = self.get(&sibling(name, &ResourceName::parse(resource)?))?;
+        let resource = self.get(&name.sibling(&ResourceName::parse(resource)?))?;
         (resource.capacity > 1 && place < resource.capacity).then_some((resource, place))
     }
 
-    /// All that a claim on one of these can come to depend on: what stands with them in trees, or is taken with what.
-    pub fn related<'a>(&self, names: impl IntoIterator<Item = &'a LockName>) -> BTreeSet<LockName> {
-        let mut found: BTreeSet<LockName> = names.into_iter().cloned().collect();
-        if self.is_empty() {
-            return found;
-        }
-        let mut left: Vec<LockName> = found.iter().cloned().collect();
+    /// All that a claim on it can come to depend on: what stands with it in trees, or is taken with what.
+    pub fn related(&self, name: &LockName) -> BTreeSet<LockName> {
+        let mut found = BTreeSet::from([name.clone()]);
+        let mut left = if self.resources.is_empty() { Vec::new() } else { vec![name.clone()] };
         while let Some(next) = left.pop() {
             for neighbour in self.neighbours(&next) {
-                let neighbour = sibling(&next, neighbour);
+                let neighbour = next.sibling(neighbour);
                 if found.insert(neighbour.clone()) {
                     left.push(neighbour);
                 }
@@ -153,8 +141,19 @@ impl Registry {
     }
 }
 
-fn sibling(name: &LockName, resource: &ResourceName) -> LockName {
-    LockName { tenant: name.tenant.clone(), resource: resource.clone() }
+/// All that claims on these names can come to depend on, by what is registered in their lanes.
+pub fn related<'n, 'r>(
+    names: impl IntoIterator<Item = &'n LockName>,
+    registry: impl Fn(Lane) -> Option<&'r Registry>,
+) -> BTreeSet<LockName> {
+    let mut related = BTreeSet::new();
+    for name in names {
+        match registry(name.lane()) {
+            Some(registry) if !related.contains(name) => related.extend(registry.related(name)),
+            _ => drop(related.insert(name.clone())),
+        }
+    }
+    related
 }
 
 fn take_out(map: &mut BTreeMap<LockName, BTreeSet<ResourceName>>, key: LockName, name: &ResourceName) {

@@ -134,4 +134,9 @@ impl LockName {
     pub fn lane(&self) -> Lane {
         Lane::of_locks(&self.tenant)
     }
+
+    /// Another lock of the same tenant.
+    pub fn sibling(&self, resource: &ResourceName) -> LockName {
+        LockName { tenant: self.tenant.clone(), resource: resource.clone() }
+    }
 }

@@ -16,7 +16,7 @@ use super::lock::Resource;
 pub use super::pool_state::PoolState;
 use super::pool_state::Undo;
 use super::quota::{TenantConfig, TenantState, TenantUndo, Tenants};
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use super::resource::{LockName, Pool};
 use super::window::Instant;
 
@@ -147,14 +147,7 @@ impl State {
 
     /// The names that claims on these can come to depend on, with them.
     pub fn related<'a>(&self, names: impl IntoIterator<Item = &'a LockName>) -> BTreeSet<LockName> {
-        let mut related = BTreeSet::new();
-        for name in names {
-            match self.registry(name.lane()) {
-                Some(registry) if !related.contains(name) => related.extend(registry.related([name])),
-                _ => drop(related.insert(name.clone())),
-            }
-        }
-        related
+        registry::related(names, |lane| self.registry(lane))
     }
 
     /// What is registered in a lane.

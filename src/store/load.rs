@@ -13,7 +13,7 @@ use super::row::{self, get};
 use super::sql;
 use crate::domain::hold::{Hold, Status};
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId};
-use crate::domain::registry::Registry;
+use crate::domain::registry::{Registry, related};
 use crate::domain::resource::LockName;
 use crate::domain::window::Instant;
 
@@ -87,7 +87,7 @@ pub async fn holds(
     locked: &[LockedLane],
     registries: &BTreeMap<Lane, Registry>,
 ) -> Result<(Vec<Hold>, Vec<DuePage>), StoreError> {
-    let names = related(registries, wants.locks.iter());
+    let names = related(&wants.locks, |lane| registries.get(&lane));
     if wants.holds.is_empty() && names.is_empty() && wants.due.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -97,7 +97,8 @@ pub async fn holds(
     found.add(&rows)?;
     let of_due = found.due.iter().filter_map(|mark| Some((found.holds.get(&mark.id)?.lock_name()?, mark.id.uuid())));
     let of_due: BTreeMap<LockName, Uuid> = of_due.collect();
-    let more = related(registries, of_due.keys()).into_iter().filter(|name| !names.contains_key(name));
+    let more =
+        related(of_due.keys(), |lane| registries.get(&lane)).into_iter().filter(|name| !names.contains_key(name));
     // Most have one claim only, and that is here.
     let known = |name: &LockName| of_due.get(name).copied().unwrap_or_default();
     let more: BTreeMap<LockName, Uuid> = more.map(|name| (name.clone(), known(&name))).collect();
@@ -109,17 +110,6 @@ pub async fn holds(
     let page = |want: &DueWant| Some(due_page(want, &found.due, now(want.lane)?));
     let pages = wants.due.iter().filter_map(page).collect();
     Ok((found.holds.into_values().collect(), pages))
-}
-
-fn related<'a>(registries: &BTreeMap<Lane, Registry>, names: impl Iterator<Item = &'a LockName>) -> BTreeSet<LockName> {
-    let mut related = BTreeSet::new();
-    for name in names {
-        match registries.get(&name.lane()).filter(|registry| !registry.is_empty()) {
-            Some(registry) if !related.contains(name) => related.extend(registry.related([name])),
-            _ => drop(related.insert(name.clone())),
-        }
-    }
-    related
 }
 
 #[derive(Default)]

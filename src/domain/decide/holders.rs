@@ -21,7 +21,7 @@ pub(super) fn look(state: &mut State, caller: &Caller, check: &Check) -> Result<
 }
 
 fn checked(state: &State, name: &LockName) -> Checked {
-    let need = Need { blockers: Vec::new(), ..Need::new(state, name, None, Mode::Exclusive) };
+    let need = Need::alone(name, None, Mode::Exclusive);
     let is_free = matches!(contention::room(state, &need, name), Ok(Room::Place(_)));
     let mut holders = contention::holders(state, name);
     if holders.is_empty() {
@@ -32,7 +32,7 @@ fn checked(state: &State, name: &LockName) -> Checked {
         resource: name.resource.clone(),
         is_reserved: !is_free || !lock::is_valid(state, name, Mode::Exclusive),
         holders,
-        waiting: state.claims(name).filter(|claim| contention::is_waiting(state, claim)).count(),
+        waiting: contention::waiting(state, name),
     }
 }
 

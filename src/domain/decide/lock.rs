@@ -43,7 +43,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &TakeLock) -> 
             let claim = contention::grant(state, claim, &need, &rooms, now, &caller.cause);
             answered(state, command, LockStatus::Acquired, claim, now)
         }
-        (Err(_), Some(wait_seconds)) if waiting(state, &name) < WAITERS_MAX => {
+        (Err(_), Some(wait_seconds)) if contention::waiting(state, &name) < WAITERS_MAX => {
             state.tenants().check_locks(caller.tenant, now, 1 + need.blockers.len() as u64)?;
             let mut claim = new_claim(state, caller, command, now);
             claim.expires_at = Some(later(now, wait_seconds));
@@ -137,17 +137,12 @@ fn answered(state: &State, command: &TakeLock, status: LockStatus, claim: Hold, 
 
 /// What its requester holds with a lock.
 fn blockers(state: &State, claim: &Hold) -> Vec<Hold> {
-    let Some(lock) = claim.lock() else { return Vec::new() };
-    let name = |resource| LockName { tenant: claim.tenant.clone(), resource };
+    let Some((name, lock)) = claim.lock_name().zip(claim.lock()) else { return Vec::new() };
     let is_own = |other: &&Hold| {
         other.status == Status::Active && other.lock().is_some_and(|it| it.requester == lock.requester && it.is_blocker)
     };
-    let names = lock.blockers.iter().cloned().map(name);
+    let names = lock.blockers.iter().map(|blocker| name.sibling(blocker));
     names.filter_map(|name| state.claims(&name).find(is_own).cloned()).collect()
-}
-
-fn waiting(state: &State, name: &LockName) -> usize {
-    state.claims(name).filter(|claim| contention::is_waiting(state, claim)).count()
 }
 
 /// Where a claim stands in its queue, and how long it would wait if everybody before it held the lock for as long as
@@ -160,12 +155,12 @@ fn place(state: &State, claim: &Hold, now: Instant) -> Place {
     before.sort_unstable_by_key(|other| other.last_seq);
     let seconds = |until: Instant| u64::try_from((until - now).num_milliseconds().max(0)).unwrap_or(0).div_ceil(1000);
     let mut free = free_after(state, &name, seconds);
-    let mut wait_seconds = next_free(&mut free, 0);
+    let mut wait_seconds = next_free(&mut free);
     for other in &before {
         let lasts = other.lock().and_then(|lock| lock.ttl_seconds).map(u64::from);
         let until = wait_seconds.zip(lasts).map(|(from, lasts)| from.saturating_add(lasts));
         free.push(until);
-        wait_seconds = next_free(&mut free, 0);
+        wait_seconds = next_free(&mut free);
     }
     Place { position: before.len() + 1, wait_seconds }
 }
@@ -187,10 +182,10 @@ fn free_after(state: &State, name: &LockName, seconds: impl Fn(Instant) -> u64) 
 }
 
 /// Takes out the place that comes free first; those that never do come last.
-fn next_free(free: &mut Vec<Option<u64>>, none: u64) -> Option<u64> {
+fn next_free(free: &mut Vec<Option<u64>>) -> Option<u64> {
     let first = free.iter().enumerate().min_by_key(|(_, at)| at.unwrap_or(u64::MAX)).map(|(index, _)| index);
     match first {
         Some(index) => free.swap_remove(index),
-        None => Some(none),
+        None => Some(0),
     }
 }
