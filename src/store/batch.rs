@@ -104,6 +104,19 @@ pub struct Receipt {
     pub request: Vec<u8>,
     pub body: Vec<u8>,
     pub error: Option<(u16, String)>,
+    /// Where the body stands in an event of the same batch, so that it is not stored again; `None` in what is read.
+    pub told: Option<Told>,
+}
+
+/// The part of an event's payload that is a reply's body but for its last brace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub hold: HoldId,
+    pub version: u32,
+    pub seq: i64,
+    /// Bytes, from 0.
+    pub from: u32,
+    pub length: u32,
 }
 
 /// What a batch writes: the decided changes, an encoded event for each of `changes.events` in the same order, and

@@ -10,6 +10,8 @@ pub mod history;
 pub mod journal;
 pub mod lane;
 mod load;
+mod new_hold;
+mod new_rows;
 mod pool;
 pub mod query;
 mod registry;

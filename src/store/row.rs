@@ -208,5 +208,6 @@ pub fn receipt(row: &PgRow) -> Result<Receipt, sqlx::Error> {
         request: get(row, "request")?,
         body: get(row, "body")?,
         error: number.zip(code),
+        told: None,
     })
 }

@@ -1,5 +1,5 @@
 //! The statements, each from its own file. Columns that several of them name stand in files of their own and are put
-//! in where a statement says `{hold}`, `{pool}`, `{offers}`, `{resource}` or `{rows}`; so is what two of them look up, `{past}`.
+//! in where a statement says `{hold}`, `{pool}`, `{offers}`, or `{resource}`; so is what two of them look up, `{past}`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -98,7 +98,7 @@ fn complete(text: &str) -> SqlStr {
         .replace("{resource}", include_str!("sql/resource_columns.sql").trim_end())
         .replace("{past}", include_str!("sql/past_event.sql").trim_end())
         .replace("{pool}", include_str!("sql/pool_columns.sql").trim_end())
-        .replace("{offers}", include_str!("sql/pool_offers.sql").trim_end())
-        .replace("{rows}", include_str!("sql/hold_rows.sql").trim_end());
+        .replace("{offers}", include_str!("sql/pool_offers.sql").trim_end());
+
     AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
 }

@@ -22,7 +22,8 @@ impl Database {
     /// Deletes receipts and batches older than `receipts_kept`; moves published events older than `journal_kept` out
     /// of the journal, those of reservations into the history; deletes from there what is older than `history_kept`.
     /// Of each no more than `limit` rows (of the journal, `limit` or one a lane), so that a caller goes on while it
-    /// finds something. Each lane keeps its last event.
+    /// finds something. Each lane keeps its last event. An event that a receipt may speak of stays: none goes for ever
+    /// before the receipts of its time have gone.
     pub async fn sweep(
         &self,
         receipts_kept: Duration,
@@ -32,11 +33,17 @@ impl Database {
     ) -> Result<Swept, StoreError> {
         let limit = i64::from(limit);
         let of_lane = (limit / i64::from(LANES)).max(1);
+        let receipts = self.delete(sql::SWEEP_RECEIPTS.clone(), receipts_kept, limit, "sweep receipts").await?;
+        let is_caught_up = receipts < limit.unsigned_abs();
+        let history_kept = history_kept.max(receipts_kept);
         Ok(Swept {
-            receipts: self.delete(sql::SWEEP_RECEIPTS.clone(), receipts_kept, limit, "sweep receipts").await?,
+            receipts,
             batches: self.delete(sql::SWEEP_BATCHES.clone(), receipts_kept, limit, "sweep batches").await?,
             journal: self.sweep_journal(journal_kept, of_lane).await?,
-            history: self.delete(sql::SWEEP_HISTORY.clone(), history_kept, limit, "sweep the history").await?,
+            history: match is_caught_up {
+                true => self.delete(sql::SWEEP_HISTORY.clone(), history_kept, limit, "sweep the history").await?,
+                false => 0,
+            },
         })
     }
 

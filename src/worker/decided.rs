@@ -128,6 +128,7 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>)
             request: waiting.canonical.as_bytes().to_vec(),
             body: encoded.body.clone(),
             error: encoded.error.clone(),
+            told: None,
         });
     }
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };

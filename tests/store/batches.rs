@@ -18,6 +18,7 @@ fn receipt(key: &str) -> Receipt {
         request: b"{}".to_vec(),
         body: b"{}".to_vec(),
         error: None,
+        told: None,
     }
 }
 

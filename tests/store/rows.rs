@@ -191,6 +191,7 @@ async fn a_receipt_comes_back_as_it_was_stored() {
         request: vec![0, 255, 1],
         body: b"{\"error\":{}}".to_vec(),
         error: Some((409, "insufficient_capacity".to_owned())),
+        told: None,
     };
     let operator = Receipt { id: id("b"), tenant: None, error: None, body: Vec::new(), ..refused.clone() };
     let receipts = [refused, operator];

@@ -5,12 +5,5 @@ insert into journal (
 )
 select
     new.lane, new.seq, new.hold_id, new.version, new.tenant, new.kind::hold_kind, new.label,
-    new.event_type::event_type, new.at, new.usage::bigint[], new.lapses_at, new.payload, new.previous_seq,
-    new.zone
-from unnest(
-    $1::smallint[], $2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::text[], $11::timestamptz[], $12::bytea[], $13::bigint[], $14::text[]
-) as new (
-    lane, seq, hold_id, version, tenant, kind, label, event_type,
-    at, usage, lapses_at, payload, previous_seq, zone
-)
+    new.event_type::event_type, new.at, new.usage, new.lapses_at, new.payload, new.previous_seq, new.zone
+from unnest($1::new_event[]) as new

@@ -1,5 +1,23 @@
 -- name: load_receipts
--- Load the receipts of a batch.
-select id, tenant, verb, request, body, error_number, error_code
+-- Load receipts. A body that stands in an event is put together again: the part of it, and the last brace.
+select
+    receipt.id, receipt.tenant, receipt.verb, receipt.request, receipt.error_number, receipt.error_code,
+    coalesce(
+        receipt.body,
+        substring(event.payload from receipt.body_from + 1 for receipt.body_length) || '\x7d'::bytea
+    ) as body
 from receipt
-where id = any($1::uuid[])
+left join lateral (
+    select coalesce(
+        (
+            select payload from journal
+            where journal.lane = receipt.event_lane and journal.seq = receipt.event_seq
+        ),
+        (
+            select payload from history
+            where history.lane = receipt.event_lane and history.hold_id = receipt.event_hold_id
+                and history.version = receipt.event_version
+        )
+    ) as payload
+) as event on receipt.body is null
+where receipt.id = any($1::uuid[])

@@ -19,8 +19,8 @@ set
     start_time = new.start_time,
     end_time = new.end_time,
     quantity = new.quantity,
-    intervals = new.intervals::bigint[],
-    units = new.units::integer[],
+    intervals = new.intervals,
+    units = new.units,
     units_bound = new.units_bound,
     launch_specification = new.launch_specification::json,
     tags = new.tags::json,
@@ -46,7 +46,7 @@ set
     blockers = new.blockers,
     tree_path = new.tree_path,
     delay_seconds = new.delay_seconds
-from {rows}
+from unnest($1::new_hold[]) as new
 cross join lateral (
     select present.ctid as place
     from hold as present
