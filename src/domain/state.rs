@@ -277,6 +277,11 @@ impl State {
         self.holds.insert(hold.id, Known { hold, is_stored, is_changed: true });
     }
 
+    /// What has been recorded, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// Opens a place that was closed after a lock on it ran out: that is no event.
     pub fn open_place(&mut self, mut hold: Hold) {
         if let Some(lock) = hold.lock_mut() {

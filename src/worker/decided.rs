@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::answer::{Answer, fits};
 use super::connect::PAYLOAD_BYTES_MIN;
 use super::tenants::{LockedTenants, Opened};
+use super::told;
 use super::waiting::Waiting;
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
+use crate::domain::event::Event;
 use crate::domain::id::{HoldId, Lane, Tenant};
 use crate::domain::look::Look;
 use crate::domain::outcome::{FieldReason, Outcome, Refusal};
@@ -91,7 +93,7 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
             tick_due(&mut state, &ids, horizon);
         }
     }
-    let mut receipts = Vec::new();
+    let mut receipts = Receipts::default();
     let mut replies = Vec::with_capacity(commands.len());
     for waiting in commands {
         let stored = waiting.receipt.and_then(|id| loaded.receipts.get(&id));
@@ -101,27 +103,43 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
         });
     }
     let decided = state.finish();
+    let payloads: Vec<Vec<u8>> = decided.changes.events.iter().map(event::encode).collect();
     Decided {
         before,
         lanes: decided.lanes,
         rollback: decided.rollback,
         tenants,
         tenant_states: decided.tenants,
-        payloads: decided.changes.events.iter().map(event::encode).collect(),
+        receipts: receipts.told_in(&decided.changes.events, &payloads),
         changes: decided.changes,
-        receipts,
+        payloads,
         replies,
         due: loaded.due,
         has_replays: !loaded.receipts.is_empty(),
     }
 }
 
-fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>) -> Reply {
+/// The receipts of a batch, each with the place of the event that may have its body in it.
+#[derive(Default)]
+struct Receipts(Vec<(Receipt, Option<usize>)>);
+
+impl Receipts {
+    fn told_in(self, events: &[Event], payloads: &[Vec<u8>]) -> Vec<Receipt> {
+        let told = |(mut receipt, place): (Receipt, Option<usize>)| {
+            let event = place.and_then(|place| events.get(place).zip(payloads.get(place)));
+            receipt.told = event.and_then(|(event, payload)| told::within(&receipt.body, event, payload));
+            receipt
+        };
+        self.0.into_iter().map(told).collect()
+    }
+}
+
+fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Receipts) -> Reply {
     let (outcome, encoded) = decide_to_fit(state, waiting);
     let is_put_off = is_put_off(waiting, &outcome);
     let is_stored = is_decided(&outcome) && waiting.receipt.is_some() && !is_put_off;
     if let (true, Some(id)) = (is_stored, waiting.receipt) {
-        receipts.push(Receipt {
+        let receipt = Receipt {
             id,
             tenant: waiting.request.tenant.clone(),
             verb: waiting.verb.name().to_owned(),
@@ -129,7 +147,8 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>)
             body: encoded.body.clone(),
             error: encoded.error.clone(),
             told: None,
-        });
+        };
+        receipts.0.push((receipt, told::event_of(&outcome, state.events())));
     }
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
     Reply { answer, is_stored, is_put_off }

@@ -16,6 +16,7 @@ mod service;
 pub mod streams;
 mod submit;
 mod tenants;
+mod told;
 mod waiting;
 
 pub use run::{Readiness, WorkerError, run};

@@ -1,5 +1,8 @@
 //! One key, one effect, one answer.
 
+use std::time::Duration;
+
+use berth::store::start::Database;
 use serde_json::json;
 
 use crate::harness::{Berth, hours_from_now, seconds_from_now, within};
@@ -127,4 +130,51 @@ async fn a_deadline_comes_before_an_unknown_pool_also_where_no_lane_is_known() {
     let late = [("Berth-Not-After", "2020-01-01T00:00:00Z")];
     berth.ask_as("acme", "reserve", &late, &body.to_string()).await.refused("deadline_exceeded");
     berth.ask("reserve", body).await.refused("unknown_pool");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_stands_in_its_event_is_stored_once_and_comes_again_when_the_event_has_left_the_journal() {
+    let berth = Berth::start().await;
+    berth.pool("p", 100).await;
+    let window = |from: i64| (hours_from_now(from), hours_from_now(from + 1));
+    let (start, end) = window(1);
+    let plain =
+        json!({"pool": "p", "start_time": start, "end_time": end, "quantity": 1, "tags": {"data": "\"data\":{"}});
+    // Never in an event, so its reply can't be told by one.
+    let secret = json!({"launch_specification": {"volumes": [], "ssh_keys": [], "startup_script": "x"}, "pool": "p", "quantity": 1,
+        "start_time": window(3).0, "end_time": window(3).1});
+    let (plain_reply, secret_reply) = (
+        berth.ask_with_key("reserve", "a", plain.clone()).await,
+        berth.ask_with_key("reserve", "b", secret.clone()).await,
+    );
+    let cancel = json!({"reservation_id": serde_json::from_slice::<serde_json::Value>(&plain_reply.bytes).unwrap()["reservation_id"]});
+    let canceled = berth.ask_with_key("cancel", "c", cancel.clone()).await;
+    let sql = berth.sql().await;
+    let count = async |text: &'static str| sqlx::query_scalar::<_, i64>(text).fetch_one(&sql).await.unwrap();
+    assert_eq!(count("select count(*) from receipt where body is null").await, 2);
+    assert_eq!(count("select count(*) from receipt where body is not null").await, 1);
+    let database = Database::connect(&berth.database_url, 2).await.unwrap();
+    let again = async || {
+        for (key, verb, body, reply) in [
+            ("a", "reserve", &plain, &plain_reply),
+            ("b", "reserve", &secret, &secret_reply),
+            ("c", "cancel", &cancel, &canceled),
+        ] {
+            let replayed = berth.ask_with_key(verb, key, body.clone()).await;
+            assert!(replayed.is_replay(), "{key}: {}", replayed.body);
+            assert_eq!(replayed.bytes, reply.bytes, "{key}");
+            let receipt = berth.ask("receipt", json!({"idempotency_key": key})).await;
+            assert_eq!(receipt.bytes, reply.bytes, "{key}");
+        }
+    };
+    again().await;
+    let (hour, soon) = (Duration::from_secs(3_600), Duration::from_micros(1));
+    within("the relay's cursor and the sweep behind it", async {
+        while count("select count(*) from history").await < 2 {
+            // The history is kept as long as receipts, whatever is asked for.
+            database.sweep(hour, soon, soon, 640).await.unwrap();
+        }
+    })
+    .await;
+    again().await;
 }
