@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // tests may fail loudly
 
 mod bad_input;
+mod bench;
 mod calendar;
 mod checker;
 mod crashes;
