@@ -64,6 +64,7 @@ def details(name, scenario):
             parts += [f"{reason.capitalize()}: {scenario[reason]}.", ""]
     sides = scenario.get("sides", {})
     if sides:
+        parts += [f"{scenario['seconds']} s a side after {scenario['warmup']} s of load; {scenario['berth']}; {scenario['at']}.", ""]
         rows = []
         for label, runs in sides.items():
             rates = " / ".join(number(value) for value in spread([run["rate"] for run in runs]))
@@ -74,7 +75,7 @@ def details(name, scenario):
 
 
 def facts(results):
-    machine, options = results["machine"], results["options"]
+    machine = results["machine"]
     sync = machine["fdatasync_ms"]
     rows = [
         ["machine", f"{machine['cores']} cores, {machine['cpu']}, {machine['memory_gb']} GB, Linux {machine['kernel']}"],
@@ -83,8 +84,7 @@ def facts(results):
     ]
     for name, settings in results.get("settings", {}).items():
         rows.append([f"{name}: settings", ", ".join(f"{key} = {value}" for key, value in settings.items())])
-    rounds = f"{options['rounds']} rounds of {options['seconds']} s a side after {options['warmup']} s of warmup"
-    return [*table(["what", "which"], rows), rounds + ", where nothing else is said."]
+    return table(["what", "which"], rows)
 
 
 def markdown(results):
@@ -107,7 +107,6 @@ def markdown(results):
         "## Machine, versions, settings",
         "",
         *facts(results),
-        "",
         "## Figures",
         "",
         "Each figure is median / minimum / maximum of the rounds.",

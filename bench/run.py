@@ -6,6 +6,7 @@ bench/RESULTS.md and the plots. What cannot be had is said to be missing, and th
 import argparse
 import datetime
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -76,9 +77,13 @@ def checked(scenario, rounds):
     return found
 
 
-def result(scenario, rounds):
+def result(scenario, rounds, bench, berth):
+    """With all that may be another one when a part is measured again."""
     return {
         "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "berth": berth,
+        "seconds": bench.seconds,
+        "warmup": bench.warmup,
         "what": scenario.what,
         "sides": {side.label: [figures[side.label] for figures in rounds] for side in scenario.sides},
         "checks": checked(scenario, rounds),
@@ -125,7 +130,6 @@ def run_all(options, scenarios):
     SCRATCH.mkdir(parents=True, exist_ok=True)
     results.all["machine"] = machine.machine(SCRATCH)
     results.all["versions"] = {**results.all.get("versions", {}), **machine.versions(options.berth, found)}
-    results.all["options"] = {"rounds": options.rounds, "seconds": options.seconds, "warmup": options.warmup}
 
     def attempt(stack, scenario):
         say(scenario.name)
@@ -133,8 +137,9 @@ def run_all(options, scenarios):
         if reasons:
             return results.put(scenario.name, {"what": scenario.what, "missing": "; ".join(reasons)})
         try:
-            rounds = measure(Bench(stack, options, found), scenario, 1 if options.smoke else options.rounds)
-            results.put(scenario.name, result(scenario, rounds))
+            bench = Bench(stack, options, found)
+            rounds = measure(bench, scenario, 1 if options.smoke else options.rounds)
+            results.put(scenario.name, result(scenario, rounds, bench, results.all["versions"]["berth"]))
         except Exception as problem:  # one that fails must not cost the others' figures
             failed.append(scenario.name)
             say(f"{scenario.name} failed: {problem}")
@@ -193,6 +198,8 @@ def main():
         say(f"run.py: {options.berth} is missing: cargo build --release makes it")
         return 1
     chosen = [scenario for scenario in ALL if scenario.name in wanted]
+    # As for Ctrl-C: what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         failed = run_all(options, chosen)
     except (Failed, OSError) as problem:

@@ -14,6 +14,7 @@ const { values } = parseArgs({
     "database-url": { type: "string" },
     seconds: { type: "string", default: "6" },
     warmup: { type: "string", default: "2" },
+    // The fastest of 8, 16 and 32 where Postgres and this process share two cores.
     concurrency: { type: "string", default: "16" },
     // More than can be carried out, or the queue would run empty.
     "jobs-per-second": { type: "string", default: "6000" },

@@ -9,6 +9,8 @@ mod redis;
 mod resp;
 mod rows;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -72,8 +74,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let measured = match Args::parse().command {
+async fn main() -> ExitCode {
+    match run(Args::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    let measured = match command {
         Command::EchoServe { nats_url } => return echo::serve(&nats_url).await,
         Command::Echo { nats_url, load } => echo::run(&nats_url, load).await?,
         Command::RedisPlain { address, load } => redis::run(&address, load, redis::Kind::Plain).await?,
