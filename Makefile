@@ -15,7 +15,7 @@ BERTH_EPHEMERAL_ROOT ?= $(shell [ "0$(SHM_KILOBYTES)" -ge $(SHM_KILOBYTES_MIN) ]
 export BERTH_EPHEMERAL_ROOT
 
 .NOTPARALLEL:
-.PHONY: help run build bench servers test fmt lint deny clients test-rust clean
+.PHONY: help run build bench bench-smoke servers test fmt lint deny clients test-rust clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -27,15 +27,21 @@ run: servers ## Postgres, nats-server and a worker of your own; ARGS='--nats-por
 build: ## the binary, target/release/berth
 	cargo build --release
 
-bench: build servers ## berth beside a transaction a request, on a running `make run` whose NATS_URL and DATABASE_URL are exported
-	$(WITH_SERVERS) bench/compare.sh --nats-url "$$NATS_URL" --database-url "$$DATABASE_URL" \
-	  --pgbench "$$BERTH_POSTGRES_BIN/pgbench" $(or $(ARGS),--seconds 8)
+bench: build servers ## berth beside what one would take instead, into bench/RESULTS.md; ARGS='--only hot' for a part
+	$(WITH_SERVERS) bench/run.py $(ARGS)
+
+# What needs nothing but berth's own servers; each for a second, and nothing is said about speed.
+SMOKE := pgbench,hot,tail,live,receipts,two-workers,events,memory,due
+bench-smoke: servers ## does each measurement that needs no further download work?
+	cargo build
+	python3 -m unittest discover bench
+	$(WITH_SERVERS) bench/run.py --smoke --berth target/debug/berth --only $(SMOKE)
 
 servers: ## find or fetch Postgres and nats-server
 	@scripts/servers.py
 
 # What has to be fetched comes first, so that a machine without a network says so at once; the Rust tests come last.
-test: servers clients lint deny test-rust ## everything that must hold before a change goes in
+test: servers clients lint deny bench-smoke test-rust ## everything that must hold before a change goes in
 
 lint: ## format and lints
 	cargo fmt --check
@@ -58,4 +64,4 @@ fmt: ## format the Rust code
 
 clean: ## remove what was built and what `make run` kept; no data outside this folder
 	cargo clean
-	rm -rf .berth
+	rm -rf .berth bench/peers/target

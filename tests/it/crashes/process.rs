@@ -34,7 +34,7 @@ impl WorkerProcess {
 
     /// The same by other addresses: those of a tap.
     pub async fn start_on(berth: &Berth, database_url: &str, nats_url: &str) -> WorkerProcess {
-        let mut child = Command::new(program())
+        let mut child = Command::new(env!("CARGO_BIN_EXE_berth"))
             .args(["worker", "--database-url", database_url, "--nats-url", nats_url])
             .args(["--subject-root", &berth.root, "--http-addr", "127.0.0.1:0", "--deciders", "2"])
             .env("BERTH_LOG", "json")
@@ -106,11 +106,6 @@ impl WorkerProcess {
         connection.read_to_string(&mut answer).await?;
         Ok(answer.starts_with("HTTP/1.1 200 "))
     }
-}
-
-/// The worker's program: that of this build, or, where something is measured, one that is built for release.
-fn program() -> String {
-    std::env::var("BERTH_TEST_WORKER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_berth").to_owned())
 }
 
 impl Drop for WorkerProcess {

@@ -89,14 +89,6 @@ async fn thousands_of_locks_of_many_tenants_run_out_at_once_and_all_are_told_of_
     assert_in_time(&run_out_at_once(4_096, 64).await);
 }
 
-/// For `bench/expiry.sh`, which names a worker that is built for release.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute: a measurement"]
-async fn a_hundred_thousand_locks_run_out_within_ten_seconds() {
-    let tenants = std::env::var("BERTH_EXPIRY_TENANTS").map_or(1, |tenants| tenants.parse().unwrap());
-    assert_in_time(&run_out_at_once(100_000, tenants).await);
-}
-
 fn assert_in_time(figures: &Figures) {
     println!("{figures:?}");
     assert!(figures.all_out <= Duration::from_secs(10), "{figures:?}");
