@@ -1,6 +1,6 @@
 //! From what was loaded to what is written and answered: everything is decided and encoded here, before the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::answer::{Answer, fits};
 use super::connect::PAYLOAD_BYTES_MIN;
@@ -8,9 +8,10 @@ use super::tenants::{LockedTenants, Opened};
 use super::waiting::Waiting;
 use crate::domain::command::Command;
 use crate::domain::decide::decide;
+use crate::domain::event::Event;
 use crate::domain::id::{HoldId, Lane, Tenant};
 use crate::domain::look::Look;
-use crate::domain::outcome::{FieldReason, Outcome, Refusal};
+use crate::domain::outcome::{self, FieldReason, Outcome, Refusal};
 use crate::domain::quota::TenantState;
 use crate::domain::state::{Changes, Head, LaneState, Rollback, State};
 use crate::domain::tick::tick_due;
@@ -61,6 +62,8 @@ pub struct Committed {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub answer: Answer,
+    /// The version of a reservation of which the body is the JSON.
+    shows: Option<(HoldId, u32)>,
     /// There is a receipt for it, from now on or from before.
     pub is_stored: bool,
     /// Nothing was decided yet: it is decided again, with the lanes of the siblings.
@@ -107,12 +110,28 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
         rollback: decided.rollback,
         tenants,
         tenant_states: decided.tenants,
-        payloads: decided.changes.events.iter().map(event::encode).collect(),
+        payloads: encode_events(&decided.changes.events, &replies),
         changes: decided.changes,
         receipts,
         replies,
         due: loaded.due,
         has_replays: !loaded.receipts.is_empty(),
+    }
+}
+
+/// Many a reply shows the hold as its last event does: that much of the event need not be encoded again.
+fn encode_events(events: &[Event], replies: &[Reply]) -> Vec<Vec<u8>> {
+    let shown = replies.iter().filter_map(|reply| Some((reply.shows?, reply.answer.encoded.body.as_slice())));
+    let shown: HashMap<(HoldId, u32), &[u8]> = shown.collect();
+    let reply = |event: &Event| shown.get(&(event.hold.id, event.hold.version)).copied();
+    events.iter().map(|event| event::encode_with(event, reply(event))).collect()
+}
+
+/// The reservation that is all of an answer, and its version.
+fn shows(outcome: &Outcome) -> Option<(HoldId, u32)> {
+    match outcome {
+        Ok(outcome::Answer::Reservation(hold)) => Some((hold.id, hold.version)),
+        _ => None,
     }
 }
 
@@ -130,8 +149,9 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Vec<Receipt>)
             error: encoded.error.clone(),
         });
     }
+    let shows = shows(&outcome);
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
-    Reply { answer, is_stored, is_put_off }
+    Reply { answer, shows, is_stored, is_put_off }
 }
 
 /// What names many things may be answered with more than one message takes: it is taken back then, and refused.
@@ -196,7 +216,7 @@ fn replay(waiting: &Waiting, receipt: &Receipt) -> Reply {
             Answer { encoded, is_replay: false, trace }
         }
     };
-    Reply { answer, is_stored: true, is_put_off: false }
+    Reply { answer, shows: None, is_stored: true, is_put_off: false }
 }
 
 /// The reply that a receipt keeps.
