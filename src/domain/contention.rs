@@ -332,7 +332,7 @@ fn take_blocker(
         version: 0,
         created_at: now,
         last_seq: 0,
-        claim: Claim::Lock(lock),
+        claim: Claim::Lock(lock.into()),
         ..with.clone()
     };
     state.record(claim, EventType::Active, now, cause);

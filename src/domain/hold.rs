@@ -153,10 +153,12 @@ pub struct Hold {
     pub claim: Claim,
 }
 
+/// What is claimed. Shared, because every state of a hold stands in several places of a batch (what is written, its
+/// event, the answer) and is only copied where it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    Reservation(Reservation),
-    Lock(Lock),
+    Reservation(Arc<Reservation>),
+    Lock(Arc<Lock>),
 }
 
 /// Which of the two a hold is. Declared in the order of the variants of [`Claim`].
@@ -277,7 +279,7 @@ impl Hold {
 
     pub fn reservation_mut(&mut self) -> Option<&mut Reservation> {
         match &mut self.claim {
-            Claim::Reservation(reservation) => Some(reservation),
+            Claim::Reservation(reservation) => Some(Arc::make_mut(reservation)),
             Claim::Lock(_) => None,
         }
     }
@@ -291,7 +293,7 @@ impl Hold {
 
     pub fn lock_mut(&mut self) -> Option<&mut Lock> {
         match &mut self.claim {
-            Claim::Lock(lock) => Some(lock),
+            Claim::Lock(lock) => Some(Arc::make_mut(lock)),
             Claim::Reservation(_) => None,
         }
     }

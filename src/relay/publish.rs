@@ -10,13 +10,14 @@
 use std::time::Duration;
 
 use async_nats::header::{
-    HeaderMap, NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
+    HeaderMap, HeaderName, NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
     NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID,
 };
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::RelayError;
 use crate::clock;
@@ -36,8 +37,9 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// What the headers of an event take at most, below which a message may exceed the server's `max_payload`.
 const HEADERS_BYTES_MAX: usize = 512;
 
-pub(super) const BERTH_SEQ: &str = "Berth-Seq";
-const CONTENT_TYPE: &str = "Content-Type";
+// Made once: a header's name given as text is made into one for every message.
+static BERTH_SEQ: HeaderName = HeaderName::from_static("Berth-Seq");
+static CONTENT_TYPE: HeaderName = HeaderName::from_static("Content-Type");
 const CLOUDEVENT: &str = "application/cloudevents+json";
 
 /// The stream of events.
@@ -116,9 +118,9 @@ impl EventStream {
 
 fn headers(entry: &Entry, batch_id: &str, place: usize) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(NATS_MESSAGE_ID, entry.event_id.to_string());
-    headers.insert(BERTH_SEQ, format!("{}:{}", entry.lane.number(), entry.seq));
-    headers.insert(CONTENT_TYPE, CLOUDEVENT);
+    headers.insert(NATS_MESSAGE_ID, &*entry.event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    headers.insert(BERTH_SEQ.clone(), format!("{}:{}", entry.lane.number(), entry.seq));
+    headers.insert(CONTENT_TYPE.clone(), CLOUDEVENT);
     headers.insert(NATS_BATCH_ID, batch_id);
     headers.insert(NATS_BATCH_SEQUENCE, place.to_string());
     headers
@@ -126,6 +128,6 @@ fn headers(entry: &Entry, batch_id: &str, place: usize) -> HeaderMap {
 
 /// The lane and seq of a message of the stream; `None` where it is not berth's.
 pub(super) fn berth_seq(headers: &HeaderMap) -> Option<(Lane, i64)> {
-    let (lane, seq) = headers.get(BERTH_SEQ)?.as_str().split_once(':')?;
+    let (lane, seq) = headers.get(BERTH_SEQ.clone())?.as_str().split_once(':')?;
     Some((Lane::new(lane.parse().ok()?)?, seq.parse().ok()?))
 }

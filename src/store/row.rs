@@ -76,8 +76,8 @@ pub fn tenant(row: &PgRow) -> Result<Tenant, sqlx::Error> {
 
 pub fn hold(row: &PgRow) -> Result<Hold, sqlx::Error> {
     let claim = match kind(row)? {
-        Kind::Reservation => Claim::Reservation(reservation(row)?),
-        Kind::Lock => Claim::Lock(lock(row)?),
+        Kind::Reservation => Claim::Reservation(reservation(row)?.into()),
+        Kind::Lock => Claim::Lock(lock(row)?.into()),
     };
     Ok(Hold {
         id: HoldId::from_uuid(get(row, "id")?),

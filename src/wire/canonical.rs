@@ -2,7 +2,6 @@
 //! sorted. The same meaning gives the same bytes.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use serde_json::Value as Tree;
 
@@ -11,6 +10,7 @@ use super::request::Canonical;
 use super::shape::{Field, Kind, Path, Presence, Value};
 use super::shapes;
 use super::verb::Verb;
+use super::view::{self, Shown};
 
 /// Writes an object.
 pub fn write_object(out: &mut Vec<u8>, fields: &[Field], values: &[Option<Value<'_>>]) {
@@ -19,7 +19,7 @@ pub fn write_object(out: &mut Vec<u8>, fields: &[Field], values: &[Option<Value<
         let Some(value) = value.as_ref().filter(|_| !matches!(field.presence, Presence::Address)) else { continue };
         out.push(separator);
         separator = b',';
-        write_text(out, field.name);
+        view::write(out, field.name);
         out.push(b':');
         write(out, &field.kind, value);
     }
@@ -31,7 +31,6 @@ pub fn write_object(out: &mut Vec<u8>, fields: &[Field], values: &[Option<Value<
 
 /// Writes one value.
 pub fn write(out: &mut Vec<u8>, kind: &Kind, value: &Value<'_>) {
-    // Writing to a vector can't fail.
     match (kind, value) {
         (Kind::Object(fields), Value::Object(values)) => write_object(out, fields, values),
         (Kind::List(list), Value::List(items)) if list.is_set => {
@@ -42,12 +41,12 @@ pub fn write(out: &mut Vec<u8>, kind: &Kind, value: &Value<'_>) {
         (Kind::List(list), Value::List(items)) => write_list(out, list.item, items.iter()),
         (Kind::OneOrList(_, list), Value::List(items)) => write_list(out, list.item, items.iter()),
         (Kind::OneOrList(one, _), value) => write(out, one, value),
-        (_, Value::Boolean(value)) => drop(write!(out, "{value}")),
-        (_, Value::Integer(value)) => drop(write!(out, "{value}")),
-        (_, Value::Text(text)) => write_text(out, text),
-        (_, Value::Instant(at)) => drop(write!(out, "\"{}\"", Utc(*at))),
-        (_, Value::Id(id)) => drop(write!(out, "\"{id}\"")),
-        (_, Value::Unit(id, number)) => drop(write!(out, "\"{id}.{number}\"")),
+        (_, Value::Boolean(value)) => view::write(out, value),
+        (_, Value::Integer(value)) => view::write(out, value),
+        (_, Value::Text(text)) => view::write(out, text),
+        (_, Value::Instant(at)) => view::write(out, &Utc(*at)),
+        (_, Value::Id(id)) => view::write(out, id),
+        (_, Value::Unit(id, number)) => view::write(out, &Shown(format_args!("{id}.{number}"))),
         (_, Value::Tags(tags)) => write_tags(out, tags),
         (Kind::ByName(by_name), Value::ByName(values)) => write_by_name(out, by_name.value, values),
         (_, Value::List(_) | Value::Object(_) | Value::ByName(_)) => out.extend_from_slice(b"null"),
@@ -71,9 +70,9 @@ fn write_tags<T: AsRef<str>>(out: &mut Vec<u8>, tags: &[(T, T)]) {
         if index > 0 {
             out.push(b',');
         }
-        write_text(out, name.as_ref());
+        view::write(out, name.as_ref());
         out.push(b':');
-        write_text(out, value.as_ref());
+        view::write(out, value.as_ref());
     }
     out.push(b'}');
 }
@@ -84,16 +83,11 @@ fn write_by_name(out: &mut Vec<u8>, kind: &Kind, values: &[(Cow<'_, str>, Value<
         if index > 0 {
             out.push(b',');
         }
-        write_text(out, name);
+        view::write(out, name);
         out.push(b':');
         write(out, kind, value);
     }
     out.push(b'}');
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    // A string into a vector: neither can fail.
-    drop(serde_json::to_writer(out, text));
 }
 
 /// The first field in which two canonical forms differ, in the order of the table that both fit.

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::instant::Utc;
 use super::json::Json;
@@ -17,9 +18,22 @@ use crate::domain::lock::Lock;
 use crate::domain::resource::{Capacity, CapacityStep, Offer, Pool};
 use crate::domain::window::Interval;
 
+/// What nearly every reply and event fits into: a buffer that grows is copied each time.
+const USUAL_BYTES: usize = 1024;
+
 /// The bytes of a value that always has some: what is encoded here has string keys only, and a vector takes it all.
 pub fn bytes(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    write(&mut bytes, value);
+    bytes
+}
+
+/// Adds the bytes of a value to others; of one that has none, for the reasons above there is none, nothing.
+pub fn write(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    let before = bytes.len();
+    if serde_json::to_writer(&mut *bytes, value).is_err() {
+        bytes.truncate(before);
+    }
 }
 
 /// Anything that is written as the text that it displays.
@@ -102,7 +116,7 @@ impl Serialize for UnitsOf<'_> {
 #[derive(Serialize)]
 pub struct ReservationView<'a, L: Serialize> {
     /// `null` where only a dry run made it: nobody can use the id.
-    reservation_id: Option<Shown<HoldId>>,
+    reservation_id: Option<Uuid>,
     tenant: &'a str,
     kind: &'static str,
     name: Option<&'a str>,
@@ -154,7 +168,7 @@ fn reservation_with<'a, L: Serialize>(
     launch_specification: fn(&'a Opaque) -> L,
 ) -> ReservationView<'a, L> {
     ReservationView {
-        reservation_id: (hold.version > 0).then_some(Shown(hold.id)),
+        reservation_id: (hold.version > 0).then_some(hold.id.uuid()),
         tenant: hold.tenant.as_str(),
         kind: hold.kind().name(),
         name: reservation.name.as_ref().map(|name| name.as_str()),
@@ -187,7 +201,7 @@ fn reservation_with<'a, L: Serialize>(
 /// A lock's claim as an event shows it: never its release token.
 #[derive(Serialize)]
 pub struct LockView<'a> {
-    lock_id: Shown<HoldId>,
+    lock_id: Uuid,
     tenant: &'a str,
     kind: &'static str,
     resource: &'a str,
@@ -213,7 +227,7 @@ pub struct LockView<'a> {
 
 pub fn lock<'a>(hold: &'a Hold, lock: &'a Lock) -> LockView<'a> {
     LockView {
-        lock_id: Shown(hold.id),
+        lock_id: hold.id.uuid(),
         tenant: hold.tenant.as_str(),
         kind: hold.kind().name(),
         resource: lock.resource.as_str(),

@@ -63,6 +63,8 @@ pub struct Committed {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub answer: Answer,
+    /// Which of the batch's events shows what the body shows.
+    event: Option<usize>,
     /// There is a receipt for it, from now on or from before.
     pub is_stored: bool,
     /// Nothing was decided yet: it is decided again, with the lanes of the siblings.
@@ -103,7 +105,7 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
         });
     }
     let decided = state.finish();
-    let payloads: Vec<Vec<u8>> = decided.changes.events.iter().map(event::encode).collect();
+    let payloads = encode_events(&decided.changes.events, &replies);
     Decided {
         before,
         lanes: decided.lanes,
@@ -117,6 +119,17 @@ pub fn decide_batch(commands: &[Box<Waiting>], opened: Opened) -> Decided {
         due: loaded.due,
         has_replays: !loaded.receipts.is_empty(),
     }
+}
+
+/// What a reply shows need not be encoded again for the event that shows it too.
+fn encode_events(events: &[Event], replies: &[Reply]) -> Vec<Vec<u8>> {
+    let mut shown: Vec<Option<&[u8]>> = vec![None; events.len()];
+    for reply in replies {
+        if let Some(place) = reply.event.and_then(|place| shown.get_mut(place)) {
+            *place = Some(&reply.answer.encoded.body);
+        }
+    }
+    events.iter().zip(shown).map(|(event, reply)| event::encode_with(event, reply)).collect()
 }
 
 /// The receipts of a batch, each with the place of the event that may have its body in it.
@@ -136,6 +149,7 @@ impl Receipts {
 
 fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Receipts) -> Reply {
     let (outcome, encoded) = decide_to_fit(state, waiting);
+    let event = told::event_of(&outcome, state.events());
     let is_put_off = is_put_off(waiting, &outcome);
     let is_stored = is_decided(&outcome) && waiting.receipt.is_some() && !is_put_off;
     if let (true, Some(id)) = (is_stored, waiting.receipt) {
@@ -148,10 +162,10 @@ fn decide_one(state: &mut State, waiting: &Waiting, receipts: &mut Receipts) -> 
             error: encoded.error.clone(),
             told: None,
         };
-        receipts.0.push((receipt, told::event_of(&outcome, state.events())));
+        receipts.0.push((receipt, event));
     }
     let answer = Answer { encoded, is_replay: false, trace: waiting.request.trace.clone() };
-    Reply { answer, is_stored, is_put_off }
+    Reply { answer, event, is_stored, is_put_off }
 }
 
 /// What names many things may be answered with more than one message takes: it is taken back then, and refused.
@@ -216,7 +230,7 @@ fn replay(waiting: &Waiting, receipt: &Receipt) -> Reply {
             Answer { encoded, is_replay: false, trace }
         }
     };
-    Reply { answer, is_stored: true, is_put_off: false }
+    Reply { answer, event: None, is_stored: true, is_put_off: false }
 }
 
 /// The reply that a receipt keeps.

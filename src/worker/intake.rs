@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use async_nats::header::{HeaderMap, HeaderName};
+use async_nats::HeaderMap;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Answerer};
@@ -147,21 +147,21 @@ impl Intake {
     }
 }
 
-// Made once: looking a header up by text makes a name of it each time.
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("Idempotency-Key");
-static ACTOR: HeaderName = HeaderName::from_static("Berth-Actor");
-static NOT_AFTER: HeaderName = HeaderName::from_static("Berth-Not-After");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// The headers of a message that mean something here; of one that stands twice, the first.
+/// The headers of a message that mean something here; of one that stands twice, the first. Most messages have one or
+/// two, so these are gone through rather than looked up.
 pub fn headers(map: &HeaderMap) -> Headers<'_> {
-    let get = |name: &HeaderName| map.get(name.clone()).map(|value| value.as_str());
-    Headers {
-        idempotency_key: get(&IDEMPOTENCY_KEY),
-        actor: get(&ACTOR),
-        not_after: get(&NOT_AFTER),
-        traceparent: get(&TRACEPARENT),
-        tracestate: get(&TRACESTATE),
+    let mut headers = Headers::default();
+    for (name, values) in map.iter() {
+        let name: &str = name.as_ref();
+        let place = match name {
+            "Idempotency-Key" => &mut headers.idempotency_key,
+            "Berth-Actor" => &mut headers.actor,
+            "Berth-Not-After" => &mut headers.not_after,
+            "traceparent" => &mut headers.traceparent,
+            "tracestate" => &mut headers.tracestate,
+            _ => continue,
+        };
+        *place = values.first().map(|value| value.as_str());
     }
+    headers
 }

@@ -1,6 +1,7 @@
 //! A database for each test, holds and pools to fill it with, and batches to write them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use berth::clock;
 use berth::domain::event::EventType;
@@ -133,7 +134,7 @@ pub fn reservation(id: HoldId, pool: &PoolName, status: Status, from: Instant, t
         ending_soon_seconds: 0,
         warned_end: None,
     };
-    Hold { status, claim: Claim::Reservation(reservation), ..bare(id) }
+    Hold { status, claim: Claim::Reservation(reservation.into()), ..bare(id) }
 }
 
 pub fn lock(resource: &str, expires_at: Option<Instant>) -> Hold {
@@ -155,7 +156,7 @@ fn bare(id: HoldId) -> Hold {
         deactivated_at: None,
         expires_at: None,
         last_seq: 0,
-        claim: Claim::Lock(Lock {
+        claim: Claim::Lock(Arc::new(Lock {
             requester: Requester::parse("me").unwrap(),
             resource: ResourceName::parse("r").unwrap(),
             resource_type: ResourceType::parse("T").unwrap(),
@@ -168,7 +169,7 @@ fn bare(id: HoldId) -> Hold {
             blockers: Vec::new(),
             path: Vec::new(),
             delay_seconds: 0,
-        }),
+        })),
     }
 }
 

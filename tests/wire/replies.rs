@@ -160,6 +160,14 @@ fn an_event_is_a_cloudevent_around_the_hold() {
 }
 
 #[test]
+fn an_event_is_the_same_whether_or_not_a_reply_has_shown_its_hold_already() {
+    for event in events() {
+        let reply = reply::outcome(&Ok(Answer::Reservation(Box::new(event.hold.clone()))));
+        assert_eq!(event::encode_with(&event, Some(&reply.body)), event::encode(&event));
+    }
+}
+
+#[test]
 fn an_event_never_shows_a_release_token_or_a_startup_script() {
     for event in events() {
         let body = String::from_utf8(event::encode(&event)).unwrap();

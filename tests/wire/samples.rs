@@ -1,5 +1,7 @@
 //! Valid requests of every verb, and values of every type that is answered.
 
+use std::sync::Arc;
+
 use berth::domain::booked::{Booked, Stretch, Withdrawn};
 use berth::domain::command::{Command, Query, Trace, UnitId};
 use berth::domain::counter::{CounterOffer, Instead, OfferReason};
@@ -236,7 +238,7 @@ pub fn reservation() -> Hold {
         deactivated_at: None,
         expires_at: None,
         last_seq: 4,
-        claim: Claim::Reservation(Reservation {
+        claim: Claim::Reservation(Arc::new(Reservation {
             pool: PoolName::parse("gpu").unwrap(),
             zone: None,
             name: Label::parse("nightly"),
@@ -260,7 +262,7 @@ pub fn reservation() -> Hold {
             paused_at: None,
             ending_soon_seconds: 0,
             warned_end: None,
-        }),
+        })),
     }
 }
 
@@ -285,7 +287,7 @@ pub fn lock() -> Hold {
         status: Status::Active,
         version: 1,
         expires_at: Some(at(60)),
-        claim: Claim::Lock(Lock {
+        claim: Claim::Lock(Arc::new(Lock {
             requester: Requester::parse("worker-1").unwrap(),
             resource: ResourceName::parse("job \"42\"").unwrap(),
             resource_type: ResourceType::parse("UserDefined").unwrap(),
@@ -298,7 +300,7 @@ pub fn lock() -> Hold {
             blockers: Vec::new(),
             path: Vec::new(),
             delay_seconds: 0,
-        }),
+        })),
         ..reservation()
     }
 }

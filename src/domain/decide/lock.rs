@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Caller;
 use crate::domain::command::TakeLock;
@@ -106,7 +107,7 @@ fn new_claim(state: &State, caller: &Caller, command: &TakeLock, now: Instant) -
         deactivated_at: None,
         expires_at: None,
         last_seq: 0,
-        claim: Claim::Lock(Lock {
+        claim: Claim::Lock(Arc::new(Lock {
             requester: command.requester.clone(),
             resource: command.resource.clone(),
             resource_type,
@@ -119,7 +120,7 @@ fn new_claim(state: &State, caller: &Caller, command: &TakeLock, now: Instant) -
             blockers: Vec::new(),
             path: Vec::new(),
             delay_seconds: 0,
-        }),
+        })),
     }
 }
 

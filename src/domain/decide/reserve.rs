@@ -41,7 +41,7 @@ pub(super) fn decide(state: &mut State, caller: &Caller, command: &Reserve) -> O
         deactivated_at: None,
         expires_at: None,
         last_seq: 0,
-        claim: Claim::Reservation(reservation),
+        claim: Claim::Reservation(reservation.into()),
     };
     match command.hold_seconds {
         Some(seconds) => hold_for(state, caller, hold, now, seconds),

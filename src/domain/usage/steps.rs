@@ -34,6 +34,8 @@ pub(super) struct Steps {
     /// Places in `nodes` that can be used again.
     free: Vec<usize>,
     root: usize,
+    /// No change is earlier; so long as nothing lies before it, nobody walks down the tree to find that out.
+    earliest: i64,
 }
 
 /// The sum of some consecutive changes, and the greatest and the least running sum among them.
@@ -88,13 +90,14 @@ impl Steps {
     pub(super) fn new() -> Steps {
         let Part { sum, peak, trough } = Part::EMPTY;
         let sentinel = Node { at: 0, delta: 0, sum, peak, trough, left: NONE, right: NONE, height: 0 };
-        Steps { nodes: vec![sentinel], free: Vec::new(), root: NONE }
+        Steps { nodes: vec![sentinel], free: Vec::new(), root: NONE, earliest: i64::MAX }
     }
 
     /// Changes the sum by `delta` from `at` on.
     pub(super) fn add(&mut self, at: i64, delta: i64) {
         if delta != 0 {
             self.root = self.insert(self.root, at, delta);
+            self.earliest = self.earliest.min(at);
         }
     }
 
@@ -142,11 +145,17 @@ impl Steps {
     /// Removes every change before `until`, and gives their sum.
     pub(super) fn take_before(&mut self, until: i64) -> i64 {
         let mut sum = 0;
-        while let Some(first) = self.first().filter(|first| self.nodes[*first].at < until) {
-            let (_, rest) = self.split_first(self.root);
-            self.root = rest;
-            sum += self.nodes[first].delta;
-            self.free.push(first);
+        while self.earliest < until {
+            let Some(first) = self.first() else {
+                self.earliest = i64::MAX;
+                break;
+            };
+            self.earliest = self.nodes[first].at;
+            if self.earliest < until {
+                (_, self.root) = self.split_first(self.root);
+                sum += self.nodes[first].delta;
+                self.free.push(first);
+            }
         }
         sum
     }
