@@ -23,6 +23,10 @@ const BATCH_WORTHWHILE: usize = 128;
 /// Of each lane, the last `seq` that stands in the stream.
 pub(super) type Cursors = BTreeMap<Lane, i64>;
 
+/// How long a smaller one is kept from following another: each is a sync of the stream and a write of cursors, which
+/// the requests of the same machine pay for. An event that comes after a pause leaves at once.
+const PACE: Duration = Duration::from_millis(10);
+
 /// How a term ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -44,6 +48,8 @@ pub(super) struct Term<'a> {
     unsaved: Cursors,
     /// What goes out next.
     page: Vec<Entry>,
+    /// Not before it is the next page read: the one that went out last was small.
+    rests_until: Instant,
     /// Lanes with an entry that cannot be published: nothing behind it may go out.
     stuck: LaneSet,
 }
@@ -83,6 +89,7 @@ impl<'a> Term<'a> {
             unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
             cursors: tail.cursors,
             page: Vec::new(),
+            rests_until: Instant::now(),
             stuck: LaneSet::default(),
         })
     }
@@ -112,7 +119,10 @@ impl<'a> Term<'a> {
             }
             wakes.take_all();
             match self.step().await? {
-                Step::Busy => watch.works(),
+                Step::Busy => {
+                    watch.works();
+                    tokio::select! { () = stop.cancelled() => break, () = tokio::time::sleep_until(self.rests_until) => {} }
+                }
                 Step::Lost => return Ok(Ended::Lost),
                 Step::Idle => {
                     watch.works();
@@ -146,6 +156,9 @@ impl<'a> Term<'a> {
         let saving = std::mem::take(&mut self.unsaved);
         let moved = last_of_each_lane(&batch);
         let (size, oldest) = (batch.len(), batch.iter().map(|entry| entry.at).min());
+        if (1..BATCH_WORTHWHILE).contains(&size) {
+            self.rests_until = Instant::now() + PACE;
+        }
         let reads = batch.is_empty() || is_full(&batch);
         let mut cursors = self.cursors.clone();
         cursors.extend(&moved);
