@@ -31,7 +31,7 @@ pub struct WorkerConfig {
     pub inbox_prefixes: Vec<String>,
 
     /// How many connections decide batches at once, each for its share of the lanes
-    #[arg(long, env = "BERTH_DECIDERS", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, env = "BERTH_DECIDERS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub deciders: u8,
 
     /// Most requests in one batch
