@@ -11,7 +11,8 @@
 //! | 5 … | where the cache is out of date: the journal since then, or pools and what counts against them |
 //! | then, for a pool that can't be put as it is | what is booked where it does not fit |
 //! | then | where tenants with limits are concerned: lock their rows; read what they have where the cache is out of date |
-//! | then | write: tenants, changed holds, new holds, journal, pools, resources, lanes, receipts: a statement a table |
+//! | then | write: tenants, changed holds, pools, resources: a statement a table |
+//! | then | write new holds, events, receipts, and the lanes, in one statement |
 //! | last | commit |
 //!
 //! No round trip is made where there is nothing to ask or to write.

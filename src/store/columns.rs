@@ -3,38 +3,14 @@
 
 use std::fmt::Write;
 
-use sqlx::postgres::{PgArguments, PgBindIterExt};
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{Postgres, SqlStr};
 
-use super::batch::Receipt;
-use super::new_hold::NewHold;
-use super::new_rows::{NewEvent, NewReceipt};
-use crate::domain::event::Event;
-use crate::domain::hold::Hold;
 use crate::domain::id::Lane;
 use crate::domain::window::Instant;
 
 pub type Bound<'q> = Query<'q, Postgres, PgArguments>;
-
-pub fn bind_holds<'q>(statement: SqlStr, holds: &[Hold]) -> Result<Bound<'q>, sqlx::Error> {
-    let rows = holds.iter().map(NewHold::of).collect::<Result<Vec<_>, _>>()?;
-    Ok(sqlx::query(statement).bind(rows.iter().bind_iter()))
-}
-
-/// An encoded event for each of `events`.
-pub fn bind_journal<'q>(statement: SqlStr, events: &[Event], payloads: &[Vec<u8>]) -> Result<Bound<'q>, sqlx::Error> {
-    let rows = events.iter().zip(payloads).map(|(event, payload)| NewEvent::of(event, payload));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    Ok(sqlx::query(statement).bind(rows.iter().bind_iter()))
-}
-
-/// Sorted by id, so that two batches meet at each id in the same order and neither waits for the other in a circle.
-pub fn bind_receipts<'q>(statement: SqlStr, receipts: &[Receipt]) -> Result<Bound<'q>, sqlx::Error> {
-    let mut rows = receipts.iter().map(NewReceipt::of).collect::<Result<Vec<_>, _>>()?;
-    rows.sort_unstable_by_key(NewReceipt::id);
-    Ok(sqlx::query(statement).bind(rows.iter().bind_iter()))
-}
 
 pub fn lane_numbers(lanes: impl IntoIterator<Item = Lane>) -> Vec<i16> {
     lanes.into_iter().map(lane_number).collect()

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::batch::Receipt;
 use super::columns::{integer, lane_number, maybe_integer, micros, too_large};
+use super::new_hold::NewHold;
 use crate::domain::event::Event;
+use crate::domain::hold::Hold;
 use crate::domain::id::{Tenant, ZoneName};
 use crate::domain::window::Instant;
 
@@ -93,10 +95,6 @@ impl<'a> NewEvent<'a> {
 }
 
 impl<'a> NewReceipt<'a> {
-    pub fn id(&self) -> Uuid {
-        self.id
-    }
-
     pub fn of(receipt: &'a Receipt) -> Result<NewReceipt<'a>, sqlx::Error> {
         let error_number = receipt.error.as_ref().map(|(number, _)| i16::try_from(*number));
         Ok(NewReceipt {
@@ -119,4 +117,20 @@ impl<'a> NewReceipt<'a> {
 
 fn usage(event: &Event) -> Vec<i64> {
     event.usage.iter().flat_map(|delta| [micros(delta.start), micros(delta.end), delta.units]).collect()
+}
+
+pub fn holds(holds: &[Hold]) -> Result<Vec<NewHold<'_>>, sqlx::Error> {
+    holds.iter().map(NewHold::of).collect()
+}
+
+/// An encoded event for each of `events`.
+pub fn events<'a>(events: &'a [Event], payloads: &'a [Vec<u8>]) -> Result<Vec<NewEvent<'a>>, sqlx::Error> {
+    events.iter().zip(payloads).map(|(event, payload)| NewEvent::of(event, payload)).collect()
+}
+
+/// Sorted by id, so that two batches meet at each id in the same order and neither waits for the other in a circle.
+pub fn receipts(receipts: &[Receipt]) -> Result<Vec<NewReceipt<'_>>, sqlx::Error> {
+    let mut rows = receipts.iter().map(NewReceipt::of).collect::<Result<Vec<_>, _>>()?;
+    rows.sort_unstable_by_key(|row| row.id);
+    Ok(rows)
 }
