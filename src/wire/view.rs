@@ -28,7 +28,7 @@ pub fn bytes(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// Adds the bytes of a value to others; of one that has none, for the reasons above there is none, nothing.
+/// Adds the bytes of a value to others: all of them, or none.
 pub fn write(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     let before = bytes.len();
     if serde_json::to_writer(&mut *bytes, value).is_err() {
