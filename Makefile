@@ -31,7 +31,7 @@ bench: build servers ## berth beside what one would take instead, into bench/RES
 	$(WITH_SERVERS) bench/run.py $(ARGS)
 
 # What needs nothing but berth's own servers; each for a second, and nothing is said about speed.
-SMOKE := pgbench,hot,tail,live,receipts,two-workers,events,memory,due
+SMOKE := pgbench,hot,tail,live,receipts,two-workers,events,memory,due,cost
 bench-smoke: servers ## does each measurement that needs no further download work?
 	cargo build
 	python3 -m unittest discover bench

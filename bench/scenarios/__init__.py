@@ -1,5 +1,5 @@
 """All that can be measured, in the order in which it is."""
 
-from . import curves, due, itself, peers
+from . import cost, curves, due, itself, peers
 
-ALL = [*peers.SCENARIOS, *itself.SCENARIOS, *due.SCENARIOS, *curves.SCENARIOS]
+ALL = [*peers.SCENARIOS, *itself.SCENARIOS, *due.SCENARIOS, *cost.SCENARIOS, *curves.SCENARIOS]

@@ -77,8 +77,11 @@ LIVE = Scenario(
 
 # As berth's batches insert them: some at a time, sorted by id, in the order of their age.
 FILL_RECEIPTS = """
-    insert into receipt (id, tenant, verb, request, body, at)
-    select new.id, model.tenant, model.verb, model.request, model.body,
+    insert into receipt (
+        id, tenant, verb, request, body, event_lane, event_seq, event_hold_id, event_version, body_from, body_length, at
+    )
+    select new.id, model.tenant, model.verb, model.request, model.body, model.event_lane, model.event_seq,
+        model.event_hold_id, model.event_version, model.body_from, model.body_length,
         now() - interval '6 days' + ({at} + new.number) * interval '5 days' / {all}
     from (select gen_random_uuid() as id, number from generate_series(1, {part}) as number) as new
     join (

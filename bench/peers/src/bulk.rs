@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 use uuid::Uuid;
 
@@ -79,12 +78,11 @@ impl Inserts {
         let receipts = Table::read(client, "receipt", which, ROWS).await?;
         let rows = holds.rows().min(events.rows()).min(receipts.rows());
         ensure!(rows >= batch, "berth has written only {rows} reservations: run berth bench before this");
-        let (second, third) = (1 + holds.width(), 1 + holds.width() + events.width());
         let text = format!(
             "with new_hold as ({}), new_event as ({}) {}",
             holds.insert(1),
-            events.insert(second),
-            receipts.insert(third)
+            events.insert(2),
+            receipts.insert(3)
         );
         let statement = client.prepare(&text).await?;
         Ok(Inserts { holds, events, receipts, statement, batch, at: 0, last: HashMap::new(), inserted: 0 })
@@ -105,12 +103,11 @@ impl Inserts {
             numbers.push(Raw(Some(last.to_be_bytes().to_vec())));
         }
         let lanes = &self.holds.values("lane")?[self.at..self.at + count];
-        let mut arrays = self.holds.arrays(self.at, count, &[("id", &ids), ("last_seq", &numbers)]);
+        let holds = self.holds.records(self.at, count, &[("id", &ids), ("last_seq", &numbers)]);
         let new = [("lane", lanes), ("hold_id", &ids), ("seq", &numbers)];
-        arrays.extend(self.events.arrays(self.at, count, &new));
-        arrays.extend(self.receipts.arrays(self.at, count, &[("id", &keys)]));
-        let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-        client.execute(&self.statement, &parameters).await?;
+        let events = self.events.records(self.at, count, &new);
+        let receipts = self.receipts.records(self.at, count, &[("id", &keys)]);
+        client.execute(&self.statement, &[&holds, &events, &receipts]).await?;
         self.at += count;
         self.inserted += count;
         Ok(())

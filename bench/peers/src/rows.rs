@@ -1,12 +1,12 @@
-//! Rows that berth has written, column by column in Postgres's binary form: what an array of a statement is made of
-//! without looking at it.
+//! Rows that berth has written, column by column in Postgres's binary form: what the records of a statement are made
+//! of without looking at it.
 
 use std::error::Error;
 
 use anyhow::{Context, Result};
-use tokio_postgres::Client;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Row};
 
 /// A value as it travels.
 #[derive(Debug)]
@@ -26,32 +26,19 @@ impl<'a> FromSql<'a> for Raw {
     }
 }
 
-impl ToSql for Raw {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let Some(bytes) = &self.0 else { return Ok(IsNull::Yes) };
-        out.extend_from_slice(bytes);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
-/// A column of a table. An array within a row, which `unnest` would flatten, travels as its text, as berth's do.
+/// A column of a table.
 #[derive(Debug)]
 struct Column {
     name: String,
-    of_type: String,
-    is_array: bool,
+    type_oid: u32,
     values: Vec<Raw>,
 }
 
 #[derive(Debug)]
 pub struct Table {
     name: &'static str,
+    /// Of a row of the copy.
+    row_oid: u32,
     columns: Vec<Column>,
 }
 
@@ -60,28 +47,23 @@ impl Table {
     pub async fn read(client: &Client, name: &'static str, which: &str, rows: usize) -> Result<Table> {
         let described = client
             .query(
-                "select attname::text, format_type(atttypid, atttypmod), attndims > 0 from pg_attribute \
+                "select attname::text, atttypid from pg_attribute \
                  where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' \
                  order by attnum",
                 &[&name],
             )
             .await?;
-        let mut columns: Vec<Column> = described
-            .iter()
-            .map(|row| Column { name: row.get(0), of_type: row.get(1), is_array: row.get(2), values: Vec::new() })
-            .collect();
-        let read = |column: &Column| match column.is_array {
-            true => format!("{}::text", column.name),
-            false => column.name.clone(),
-        };
-        let list: Vec<String> = columns.iter().map(read).collect();
+        let column = |row: &Row| Column { name: row.get(0), type_oid: row.get(1), values: Vec::new() };
+        let mut columns: Vec<Column> = described.iter().map(column).collect();
+        let list: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let found = client.query(&format!("select {} from {name} {which} limit {rows}", list.join(", ")), &[]).await?;
         for row in &found {
             for (index, column) in columns.iter_mut().enumerate() {
                 column.values.push(row.try_get(index)?);
             }
         }
-        Ok(Table { name, columns })
+        let of_row = client.query_one("select ('berth_bulk.' || $1::text)::regtype::oid", &[&name]).await?;
+        Ok(Table { name, row_oid: of_row.get(0), columns })
     }
 
     pub fn rows(&self) -> usize {
@@ -93,34 +75,58 @@ impl Table {
         Ok(&column.with_context(|| format!("{} has no column {name}", self.name))?.values)
     }
 
-    /// The insert into the copy of the table, its first parameter of this number.
-    pub fn insert(&self, first: usize) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-        let parameter = |(index, column): (usize, &Column)| {
-            let element = if column.is_array { "text" } else { column.of_type.as_str() };
-            format!("${}::{element}[]", first + index)
-        };
-        let value = |column: &Column| match column.is_array {
-            true => format!("new.{}::{}", column.name, column.of_type),
-            false => format!("new.{}", column.name),
-        };
-        format!(
-            "insert into berth_bulk.{} ({}) select {} from unnest({}) as new ({})",
-            self.name,
-            names.join(", "),
-            self.columns.iter().map(value).collect::<Vec<_>>().join(", "),
-            self.columns.iter().enumerate().map(parameter).collect::<Vec<_>>().join(", "),
-            names.join(", "),
-        )
+    /// The insert into the copy of the table, of the records in this parameter.
+    pub fn insert(&self, parameter: usize) -> String {
+        let name = self.name;
+        format!("insert into berth_bulk.{name} select new.* from unnest(${parameter}::berth_bulk.{name}[]) as new")
     }
 
-    pub fn width(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// The arrays of some of the rows; `new` stands in for the columns that it names.
-    pub fn arrays<'a>(&'a self, from: usize, count: usize, new: &[(&str, &'a [Raw])]) -> Vec<&'a [Raw]> {
+    /// Some of the rows as records; `new` stands in for the columns that it names.
+    pub fn records<'a>(&'a self, from: usize, count: usize, new: &[(&str, &'a [Raw])]) -> Records<'a> {
         let given = |column: &Column| new.iter().find(|(name, _)| *name == column.name).map(|(_, values)| *values);
-        self.columns.iter().map(|column| given(column).unwrap_or(&column.values[from..from + count])).collect()
+        let values = |column: &'a Column| given(column).unwrap_or(&column.values[from..from + count]);
+        let columns = self.columns.iter().map(|column| (column.type_oid, values(column))).collect();
+        Records { row_oid: self.row_oid, columns, count }
     }
+}
+
+/// An array of records, as berth hands over its rows.
+#[derive(Debug)]
+pub struct Records<'a> {
+    row_oid: u32,
+    columns: Vec<(u32, &'a [Raw])>,
+    count: usize,
+}
+
+impl ToSql for Records<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        // One dimension, no nulls, the items' type, their number, the first index.
+        for number in [1, 0, self.row_oid, u32::try_from(self.count)?, 1] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        for row in 0..self.count {
+            let start = out.len();
+            out.extend_from_slice(&[0; 4]);
+            out.extend_from_slice(&u32::try_from(self.columns.len())?.to_be_bytes());
+            for (type_oid, values) in &self.columns {
+                out.extend_from_slice(&type_oid.to_be_bytes());
+                match &values[row].0 {
+                    None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+                    Some(bytes) => {
+                        out.extend_from_slice(&i32::try_from(bytes.len())?.to_be_bytes());
+                        out.extend_from_slice(bytes);
+                    }
+                }
+            }
+            let length = i32::try_from(out.len() - start - 4)?;
+            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
