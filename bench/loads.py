@@ -116,7 +116,7 @@ def a_folder(bench, name):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def redis(bench, kind, in_flight, fsync="always"):
+def redis(bench, kind, in_flight, fsync="always", connections=2):
     """Redis for this measurement alone. Its log is never rewritten meanwhile, and there are no snapshots."""
     port = free_port()
 
@@ -133,7 +133,7 @@ def redis(bench, kind, in_flight, fsync="always"):
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
         with server(command, is_ready, folder / "log", fetch.environment()):
-            return peer(bench, kind, "--address", f"127.0.0.1:{port}", in_flight=in_flight)
+            return peer(bench, kind, "--address", f"127.0.0.1:{port}", in_flight=in_flight, connections=connections)
 
 
 def etcd(bench, in_flight):

@@ -53,14 +53,15 @@ BULK = Scenario(
 )
 
 
-def redis(kind, in_flight, fsync="always"):
-    return lambda bench, _: loads.redis(bench, kind, in_flight, fsync)
+def redis(kind, in_flight, fsync="always", connections=2):
+    return lambda bench, _: loads.redis(bench, kind, in_flight, fsync, connections)
 
 
 REDIS_SCRIPT = Scenario(
     "redis-script",
     "Lock and unlock in turn with an idempotency key, a fencing token and an event each: berth beside Redis with one Lua "
-    "script a request and appendfsync always. Redis's client writes pipelines over two connections.",
+    "script a request and appendfsync always. Redis's client writes pipelines over two connections; beside it the same "
+    "from as many connections as there are requests in flight, as clients that know nothing of each other ask.",
     [
         side
         for count in (64, 512, 1024)
@@ -69,9 +70,15 @@ REDIS_SCRIPT = Scenario(
             Side(f"redis {count}", redis("redis-script", count)),
         )
     ]
-    + [Side("berth 1024, one tenant", locks(1024, "--verb", "lock-unlock", "--tenants", 1))],
+    + [
+        Side("redis 1024, a connection each", redis("redis-script", 1024, connections=1024)),
+        Side("berth 1024, one tenant", locks(1024, "--verb", "lock-unlock", "--tenants", 1)),
+        Side("berth 1024, 16 a message", locks(1024, *LOCKS, "--items", 16)),
+    ],
     [
         ratio("1,024 in flight, locks of 64 tenants", "berth 1024", "redis 1024", 1.5),
+        ratio("1,024 in flight / 1,024 connections", "berth 1024", "redis 1024, a connection each"),
+        ratio("1,024 in flight, 16 locks a message", "berth 1024, 16 a message", "redis 1024"),
         ratio("1,024 in flight, locks of one tenant", "berth 1024, one tenant", "redis 1024"),
         ratio("512 in flight", "berth 512", "redis 512"),
         ratio("64 in flight", "berth 64", "redis 64"),

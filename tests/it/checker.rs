@@ -226,7 +226,15 @@ async fn pools_are_never_overbooked(sql: &PgPool) {
 
 /// What is stored under a key is what was answered, and nothing is stored under any other.
 async fn keys_have_one_answer(sql: &PgPool, answered: &[Answered]) {
-    let stored: Vec<(Uuid, Vec<u8>)> = sqlx::query_as("select id, body from receipt").fetch_all(sql).await.unwrap();
+    // A body that is not in its receipt stands in the event that the receipt names, which has to be there and fit.
+    let stored: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+        "select id, coalesce(body, substring(payload from body_from + 1 for body_length) || '}'::bytea)
+         from receipt left join journal on (journal.lane, journal.seq, journal.hold_id, journal.version)
+            = (event_lane, event_seq, event_hold_id, event_version)",
+    )
+    .fetch_all(sql)
+    .await
+    .unwrap();
     let mut stored: BTreeMap<Uuid, Vec<u8>> = stored.into_iter().collect();
     let count = stored.len();
     let mut keys = BTreeSet::new();
