@@ -267,7 +267,7 @@ async fn what_was_decided_and_rolled_back_does_not_count() {
     let mut sent = berth.send("reserve", Some("k"), &hour(0, 2, 1)).await;
     let sql = berth.sql().await;
     let waits = "select count(*) > 0 from pg_stat_activity where datname = current_database()
-                 and wait_event_type = 'Lock' and query like '%insert_receipts%'";
+                 and wait_event_type = 'Lock' and query like '%write_batch%'";
     within("the worker to wait", until(async || sqlx::query_scalar(waits).fetch_one(&sql).await.unwrap())).await;
     sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
     assert_eq!(sent.answer().await.reply.code(), "idempotency_key_conflict");
