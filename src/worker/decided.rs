@@ -233,8 +233,12 @@ fn replay(waiting: &Waiting, receipt: &Receipt) -> Reply {
     Reply { answer, event: None, is_stored: true, is_put_off: false }
 }
 
-/// The reply that a receipt keeps.
+/// The reply that a receipt keeps. Where somebody has removed the event that it stood in, only that there was one is
+/// known: that is no reason to fail the requests around it.
 pub fn stored(receipt: &Receipt) -> reply::Encoded {
+    if receipt.body.is_empty() {
+        return reply::refusal(&Refusal::UnknownOutcome);
+    }
     reply::Encoded { body: receipt.body.clone(), error: receipt.error.clone() }
 }
 

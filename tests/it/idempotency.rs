@@ -177,4 +177,9 @@ async fn a_reply_that_stands_in_its_event_is_stored_once_and_comes_again_when_th
     })
     .await;
     again().await;
+    // Somebody has removed the event: no answer is made up, and nobody else is held up.
+    sqlx::raw_sql("delete from history").execute(&sql).await.unwrap();
+    berth.ask_with_key("reserve", "a", plain.clone()).await.refused("unknown_outcome");
+    berth.ask("receipt", json!({"idempotency_key": "a"})).await.refused("unknown_outcome");
+    assert!(berth.ask_with_key("reserve", "b", secret.clone()).await.is_replay());
 }

@@ -1,10 +1,12 @@
 -- name: load_receipts
--- Load receipts. A body that stands in an event is put together again: the part of it, and the last brace.
+-- Load receipts. A body that stands in an event is put together again: the part of it, and the last brace. It is empty
+-- where the event is gone, which berth itself never brings about.
 select
     receipt.id, receipt.tenant, receipt.verb, receipt.request, receipt.error_number, receipt.error_code,
     coalesce(
         receipt.body,
-        substring(event.payload from receipt.body_from + 1 for receipt.body_length) || '\x7d'::bytea
+        substring(event.payload from receipt.body_from + 1 for receipt.body_length) || '\x7d'::bytea,
+        ''
     ) as body
 from receipt
 left join lateral (
