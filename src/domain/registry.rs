@@ -71,6 +71,11 @@ impl Registry {
         found.into_iter()
     }
 
+    /// Does it stand above itself? Has to be asked after each change of a parent, before its ancestors are.
+    pub fn is_in_circle(&self, name: &LockName) -> bool {
+        self.ancestors(name).take(self.resources.len()).any(|ancestor| *ancestor == name.resource)
+    }
+
     /// Has it to be held with itself?
     pub fn blocks_itself(&self, name: &LockName) -> bool {
         let blocks_it = |by: &LockName| self.get(by).is_some_and(|resource| resource.blocks.contains(&name.resource));

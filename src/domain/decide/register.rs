@@ -52,7 +52,6 @@ fn put(state: &mut State, caller: &Caller, command: &Register, concerned: &BTree
     for ancestor in &command.ancestors {
         let name = caller.lock_name(ancestor);
         let known = state.registry(name.lane()).and_then(|registry| registry.get(&name)).cloned();
-        // So no name comes to stand above itself, either.
         let is_elsewhere = known.as_ref().is_some_and(|known| known.parent.as_ref() != parent);
         if is_elsewhere {
             return Err(check::out_of_range("tree_path", "one that agrees with where its names are registered"));
@@ -108,6 +107,9 @@ fn former_blocks(
 
 fn check_whole(state: &State, name: &LockName, before: &BTreeSet<LockName>) -> Result<(), Refusal> {
     let registry = state.registry(name.lane()).ok_or(Refusal::NotFound)?;
+    if registry.is_in_circle(name) {
+        return Err(check::out_of_range("tree_path", "one in which no name stands above itself"));
+    }
     if registry.blocks_itself(name) {
         return Err(check::out_of_range("blocks", "resources that do not block each other in a circle"));
     }
