@@ -95,8 +95,9 @@ impl WorkerProcess {
     }
 
     /// Waits until `GET /ready` says whether it takes requests.
+    /// A worker that is gone is not ready: it may have been seen last while it was.
     pub async fn until_ready(&self, is_ready: bool) {
-        within("readiness", until(async || self.is_ready().await.ok() == Some(is_ready))).await;
+        within("readiness", until(async || self.is_ready().await.unwrap_or(false) == is_ready)).await;
     }
 
     async fn is_ready(&self) -> std::io::Result<bool> {
