@@ -426,6 +426,27 @@ async fn a_relay_whose_stream_has_moved_on_is_fenced_and_learns_it() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_sent_ahead_is_dropped_when_the_stream_moves_on_before_its_turn() {
+    let mut berth = Berth::new().await;
+    berth.commit(5..6, 9_000).await;
+    let relay = berth.relay().await;
+    for seq in 1..=3 {
+        // Between batches of lane 5, of which there is always one ahead, another relay publishes an event of lane 9.
+        berth.stored(seq * 2_000).await;
+        let mut headers = HeaderMap::new();
+        headers.insert("Berth-Seq", format!("9:{seq}"));
+        let subject = format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root());
+        let ack = berth.context.publish_with_headers(subject, headers, format!("9:{seq}").into()).await.unwrap();
+        ack.await.unwrap();
+        berth.commit(9..10, 1).await;
+    }
+    berth.stored(9_003).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_relay_that_stands_by_wakes_the_holder_and_follows_it() {
     let mut berth = Berth::new().await;
     let holder = berth.relay().await;

@@ -7,8 +7,9 @@
 //! Why nothing is published twice, left out or out of order, whatever is killed or delayed:
 //! - a batch names the sequence at which the stream must end, so it is appended only to the very stream whose tail
 //!   its relay knows. A relay that lost the lease, or a batch that arrives late, finds another end and is refused;
-//! - there is one batch in flight. With two, the second would only name a sequence that the first was to reach, and
-//!   another relay's batch of the same length would let it in;
+//! - one batch is being committed at a time. Of the batch after it, all is sent but the message that commits it: with
+//!   that, it would only name a sequence that the first was to reach, and another relay's batch of the same length
+//!   would let it in;
 //! - cursors lag by two batches at most, and a new holder, or one in doubt, raises them by the stream's own tail;
 //! - in doubt (no answer, a refusal, an error) it starts over from the lease. There is no other way to publish.
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::publish::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, EventStream};
+use super::publish::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, EventStream, Staged};
 use super::wake::{Wakes, Woken};
 use super::{LEASE_SECONDS, RENEW_EVERY, Relay, RelayError, Watch};
 use crate::clock;
@@ -39,19 +39,15 @@ pub(super) struct Term<'a> {
     stream: &'a EventStream,
     lease: Lease,
     renew_at: Instant,
-    /// When the journal is read at the latest: other workers' events are only there.
-    read_at: Instant,
     /// Where the stream ends.
     last_sequence: u64,
-    cursors: Cursors,
+    pages: Pages,
     /// Cursors that moved and are not stored yet: those of one batch at most.
     unsaved: Cursors,
-    /// What goes out next.
-    page: Vec<Entry>,
-    /// Not before it is the next page read: the one that went out last was small.
+    /// What is committed next.
+    staged: Option<Staged>,
+    /// Not before it is the next batch taken: the one that went out last was small.
     rests_until: Instant,
-    /// Lanes with an entry that cannot be published: nothing behind it may go out.
-    stuck: LaneSet,
 }
 
 /// What one step found.
@@ -84,13 +80,11 @@ impl<'a> Term<'a> {
             stream,
             lease,
             renew_at,
-            read_at: Instant::now(),
             last_sequence: tail.last_sequence,
             unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
-            cursors: tail.cursors,
-            page: Vec::new(),
+            pages: Pages { cursors: tail.cursors, read_at: Instant::now(), stuck: LaneSet::default() },
+            staged: None,
             rests_until: Instant::now(),
-            stuck: LaneSet::default(),
         })
     }
 
@@ -148,59 +142,93 @@ impl<'a> Term<'a> {
         Ok(self.relay.journal.lease(self.lease.holder, LEASE_SECONDS).await? == Some(self.lease))
     }
 
-    /// At once: publishes the page at hand, stores the cursors of the page before it, and reads the next page where
-    /// there is more. The cursors of the page before are stored before the page after is published, so that never
-    /// more than two batches stand in the stream above the stored cursors.
+    /// At once: commits the batch at hand, stores the cursors of the batch before it, and where there is more sends the
+    /// batch after it, all but the message that commits it. That one leaves in the next step, when the batch before is
+    /// acknowledged: until then nobody knows where the stream ends. The cursors of the batch before are stored
+    /// before the batch after is committed, so that never more than two stand in the stream above the stored cursors.
     async fn step(&mut self) -> Result<Step, RelayError> {
-        let batch = std::mem::take(&mut self.page);
         let saving = std::mem::take(&mut self.unsaved);
-        let moved = last_of_each_lane(&batch);
-        let (size, oldest) = (batch.len(), batch.iter().map(|entry| entry.at).min());
-        if (1..BATCH_WORTHWHILE).contains(&size) {
+        let Some(staged) = self.staged.take() else {
+            let (saved, next) = tokio::join!(
+                save(self.relay, self.lease, &saving),
+                stage(self.relay, self.stream, &mut self.pages, self.last_sequence),
+            );
+            if !saved? {
+                return Ok(Step::Lost);
+            }
+            self.staged = next?;
+            return Ok(if self.staged.is_none() { Step::Idle } else { Step::Busy });
+        };
+        if staged.size < BATCH_WORTHWHILE {
             self.rests_until = Instant::now() + PACE;
         }
-        let reads = batch.is_empty() || is_full(&batch);
-        let mut cursors = self.cursors.clone();
-        cursors.extend(&moved);
-        let wanted = if reads { self.wanted(&cursors) } else { Vec::new() };
-
-        let (published, saved, page) = tokio::join!(
-            self.stream.publish(batch, self.last_sequence),
-            save(self.relay, self.lease, &saving),
-            read(self.relay, wanted, &mut self.read_at),
-        );
-        published?;
-        self.last_sequence += size as u64;
-        self.cursors = cursors;
-        self.unsaved = moved;
-        if let Some(oldest) = oldest {
-            let lag = clock::now().signed_duration_since(oldest).as_seconds_f64().max(0.0);
-            self.relay.metrics.relayed(size, lag);
-        }
+        let next = async {
+            if staged.is_full {
+                stage(self.relay, self.stream, &mut self.pages, staged.ends_at).await
+            } else {
+                Ok(None)
+            }
+        };
+        let (committed, saved, next) =
+            tokio::join!(self.stream.commit(staged.last, staged.ends_at), save(self.relay, self.lease, &saving), next,);
+        committed?;
+        self.last_sequence = staged.ends_at;
+        self.unsaved = staged.moved;
+        let lag = clock::now().signed_duration_since(staged.oldest).as_seconds_f64().max(0.0);
+        self.relay.metrics.relayed(staged.size, lag);
         if !saved? {
             return Ok(Step::Lost);
         }
-        let page = page?;
-        let is_idle = size == 0 && page.is_empty();
-        self.page = self.admit(page);
-        Ok(if is_idle { Step::Idle } else { Step::Busy })
+        self.staged = next?;
+        Ok(Step::Busy)
+    }
+}
+
+/// Where the next batch comes from.
+struct Pages {
+    /// Behind what was taken.
+    cursors: Cursors,
+    /// When the journal is read at the latest: other workers' events are only there.
+    read_at: Instant,
+    /// Lanes with an entry that cannot be published: nothing behind it may go out.
+    stuck: LaneSet,
+}
+
+impl Pages {
+    /// What this worker has at hand, then what the journal has above that, unless it was read just now.
+    async fn next(&mut self, relay: &Relay) -> Result<Vec<Entry>, StoreError> {
+        let mut wanted: Vec<_> = self.wanted().collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = BATCH_MESSAGES_MAX as usize;
+        let mut page = relay.recent.take(&mut wanted, limit, BATCH_BYTES_MAX);
+        let bytes = page.iter().map(|entry| entry.payload.len()).sum::<usize>();
+        let rest = u32::try_from(limit - page.len()).unwrap_or_default();
+        let is_worthwhile = page.len() >= BATCH_WORTHWHILE && Instant::now() < self.read_at;
+        if rest > 0 && bytes < BATCH_BYTES_MAX && !is_worthwhile {
+            self.read_at = Instant::now() + POLL;
+            page.extend(relay.journal.above(&wanted, rest, BATCH_BYTES_MAX - bytes).await?);
+        }
+        Ok(page)
     }
 
     /// The cursors of the lanes that are read.
-    fn wanted(&self, cursors: &Cursors) -> Vec<(Lane, i64)> {
-        cursors.iter().map(|(lane, seq)| (*lane, *seq)).filter(|(lane, _)| !self.stuck.contains(*lane)).collect()
+    fn wanted(&self) -> impl Iterator<Item = (Lane, i64)> {
+        self.cursors.iter().map(|(lane, seq)| (*lane, *seq)).filter(|(lane, _)| !self.stuck.contains(*lane))
     }
 
     /// Takes out an event that is too large, and everything behind it in its lane. There is none while requests are
     /// at most 512 KiB ([`crate::wire::request::PAYLOAD_MAX`]) and the server's `max_payload` is its default of
     /// 1 MiB; but a gap in the stream would never show, and a lane that stands still does.
-    fn admit(&mut self, page: Vec<Entry>) -> Vec<Entry> {
+    fn admit(&mut self, stream: &EventStream, page: Vec<Entry>) -> Vec<Entry> {
         let mut admitted = Vec::with_capacity(page.len());
         for entry in page {
             if self.stuck.contains(entry.lane) {
                 continue;
             }
-            if self.stream.takes(&entry.payload) {
+            if stream.takes(&entry.payload) {
+                self.cursors.insert(entry.lane, entry.seq);
                 admitted.push(entry);
                 continue;
             }
@@ -212,14 +240,15 @@ impl<'a> Term<'a> {
     }
 }
 
-fn is_full(batch: &[Entry]) -> bool {
-    batch.len() >= BATCH_MESSAGES_MAX as usize
-        || batch.iter().map(|entry| entry.payload.len()).sum::<usize>() >= BATCH_BYTES_MAX
-}
-
-/// Entries are in order within their lane.
-fn last_of_each_lane(batch: &[Entry]) -> Cursors {
-    batch.iter().map(|entry| (entry.lane, entry.seq)).collect()
+async fn stage(
+    relay: &Relay,
+    stream: &EventStream,
+    pages: &mut Pages,
+    last_sequence: u64,
+) -> Result<Option<Staged>, RelayError> {
+    let page = pages.next(relay).await?;
+    let page = pages.admit(stream, page);
+    stream.stage(page, last_sequence).await
 }
 
 /// `false`: the lease is another's.
@@ -229,21 +258,4 @@ async fn save(relay: &Relay, lease: Lease, cursors: &Cursors) -> Result<bool, St
     }
     let cursors: Vec<_> = cursors.iter().map(|(lane, seq)| (*lane, *seq)).collect();
     relay.journal.advance(lease, &cursors).await
-}
-
-/// The next page: what this worker has at hand, then what the journal has above that, unless it was read just now.
-async fn read(relay: &Relay, mut wanted: Vec<(Lane, i64)>, journal_at: &mut Instant) -> Result<Vec<Entry>, StoreError> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let limit = BATCH_MESSAGES_MAX as usize;
-    let mut page = relay.recent.take(&mut wanted, limit, BATCH_BYTES_MAX);
-    let bytes = page.iter().map(|entry| entry.payload.len()).sum::<usize>();
-    let rest = u32::try_from(limit - page.len()).unwrap_or_default();
-    let is_worthwhile = page.len() >= BATCH_WORTHWHILE && Instant::now() < *journal_at;
-    if rest > 0 && bytes < BATCH_BYTES_MAX && !is_worthwhile {
-        *journal_at = Instant::now() + POLL;
-        page.extend(relay.journal.above(&wanted, rest, BATCH_BYTES_MAX - bytes).await?);
-    }
-    Ok(page)
 }
