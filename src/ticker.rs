@@ -33,7 +33,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     at: Option<Instant>,
-    /// The lane's decider has been told, and has not been heard of since.
+    /// The clock's decider has been told, and has not been heard of since.
     is_rung: bool,
 }
 
@@ -62,13 +62,11 @@ impl Alarm {
         }
     }
 
-    /// A lane's decider is done with what it was told. `is_behind`: more is due already; otherwise the next look
-    /// finds out when.
-    pub fn ticked(&self, lane: Lane, is_behind: bool) {
+    /// What was due in a lane has been carried out; the next look finds out when something is due again.
+    pub fn ticked(&self, lane: Lane) {
         self.with(|lanes| {
             if let Some(entry) = lanes.get_mut(usize::from(lane.number())) {
-                let at = if is_behind { Some(Instant::MIN_UTC) } else { entry.at };
-                *entry = Due { at, is_rung: false };
+                entry.is_rung = false;
             }
         });
         self.inner.moved.notify_one();

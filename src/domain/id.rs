@@ -62,6 +62,10 @@ impl LaneSet {
         self.0 |= 1 << lane.0;
     }
 
+    pub fn remove(&mut self, lane: Lane) {
+        self.0 &= !(1 << lane.0);
+    }
+
     pub fn contains(self, lane: Lane) -> bool {
         self.0 & (1 << lane.0) != 0
     }
@@ -76,6 +80,10 @@ impl LaneSet {
 
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    pub fn meets(self, other: LaneSet) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// In ascending order, the order in which they are locked.

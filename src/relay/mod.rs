@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::publish::EventStream;
-pub use self::recent::Recent;
+pub use self::recent::{Recent, Source};
 use self::term::{Ended, Term};
 use self::wake::{Wakes, Woken};
 use crate::clock;

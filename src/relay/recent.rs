@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::domain::id::Lane;
 use crate::store::journal::Entry;
@@ -12,31 +15,76 @@ use crate::store::journal::Entry;
 /// Most events that are kept; beyond it they are forgotten, and read from the journal.
 const KEPT_MAX: usize = 16_384;
 
+/// Who has events published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Commands,
+    Clock,
+}
+
+impl Source {
+    /// With so many of its events unpublished it waits: what is decided faster than it is published only makes events
+    /// late. For each by itself, because nobody waits for the clock, and commands need not wait for it.
+    fn unpublished_max(self) -> usize {
+        match self {
+            Source::Commands => 512,
+            Source::Clock => 4_096,
+        }
+    }
+}
+
+/// How long it waits at most: a relay that stands still holds up nobody.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+
 #[derive(Clone, Debug, Default)]
-pub struct Recent(Arc<Mutex<Inner>>);
+pub struct Recent(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Events were taken.
+    taken: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     /// Does this worker's relay publish now? Otherwise nothing is kept.
     is_wanted: bool,
-    lanes: BTreeMap<Lane, VecDeque<Entry>>,
-    count: usize,
+    lanes: BTreeMap<Lane, VecDeque<(Source, Entry)>>,
+    /// How many of them there are, of each source.
+    counts: [usize; 2],
+    /// The lane that is taken from first: where the last ones were not reached, it is their turn.
+    first: Option<Lane>,
 }
 
 impl Recent {
     /// Committed events, in the order of each lane.
-    pub fn add(&self, entries: impl Iterator<Item = Entry>) {
+    pub fn add(&self, source: Source, entries: impl Iterator<Item = Entry>) {
         let mut inner = self.lock();
         if !inner.is_wanted {
             return;
         }
         for entry in entries {
-            inner.count += 1;
-            inner.lanes.entry(entry.lane).or_default().push_back(entry);
+            inner.counts[source as usize] += 1;
+            inner.lanes.entry(entry.lane).or_default().push_back((source, entry));
         }
-        if inner.count > KEPT_MAX {
+        if inner.counts.iter().sum::<usize>() > KEPT_MAX {
             inner.forget();
         }
+    }
+
+    /// Returns when what this source decides next can soon be published, or has waited long enough.
+    pub async fn has_room(&self, source: Source) {
+        let room = async {
+            loop {
+                let taken = self.0.taken.notified();
+                if self.lock().counts[source as usize] < source.unpublished_max() {
+                    return;
+                }
+                taken.await;
+            }
+        };
+        let _ = tokio::time::timeout(WAIT_MAX, room).await; // then without
     }
 
     pub(super) fn want(&self, is_wanted: bool) {
@@ -45,40 +93,126 @@ impl Recent {
         inner.forget();
     }
 
-    /// Up to `limit` events and about `bytes_max` bytes that follow the cursors without a gap, by lane; the cursors
-    /// move behind them.
+    /// Up to `limit` events and about `bytes_max` bytes that follow the cursors without a gap, by lane, the lanes
+    /// taking turns; the cursors move behind them.
     pub(super) fn take(&self, cursors: &mut [(Lane, i64)], limit: usize, bytes_max: usize) -> Vec<Entry> {
         let mut inner = self.lock();
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        for (lane, cursor) in cursors {
+        let (before, from) = cursors.split_at_mut(cursors.partition_point(|(lane, _)| Some(*lane) < inner.first));
+        for (lane, cursor) in from.iter_mut().chain(before) {
+            if taken.len() >= limit || bytes >= bytes_max {
+                inner.first = Some(*lane);
+                break;
+            }
             let Some(mut entries) = inner.lanes.remove(lane) else { continue };
-            inner.count -= entries.len();
-            while let Some(next) = entries.front().map(|entry| entry.seq)
+            while let Some(next) = entries.front().map(|(_, entry)| entry.seq)
                 && next <= *cursor + 1
                 && taken.len() < limit
                 && bytes < bytes_max
             {
-                let Some(entry) = entries.pop_front() else { break };
+                let Some((source, entry)) = entries.pop_front() else { break };
+                inner.counts[source as usize] -= 1;
                 if next == *cursor + 1 {
                     *cursor = next;
                     bytes += entry.payload.len();
                     taken.push(entry);
                 }
             }
-            inner.count += entries.len();
             inner.lanes.insert(*lane, entries);
         }
+        drop(inner);
+        self.0.taken.notify_waiters();
         taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
     fn forget(&mut self) {
         self.lanes.clear();
-        self.count = 0;
+        self.counts = [0; 2];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock;
+    use crate::domain::event::EventType;
+    use crate::domain::hold::Kind;
+    use crate::domain::id::Tenant;
+
+    /// With events `1..=count` of each of these lanes.
+    fn recent(source: Source, lanes: &[u8], count: i64) -> Recent {
+        let recent = Recent::default();
+        recent.want(true);
+        for number in lanes {
+            recent.add(source, (1..=count).map(|seq| entry(*number, seq)));
+        }
+        recent
+    }
+
+    fn entry(lane: u8, seq: i64) -> Entry {
+        Entry {
+            lane: Lane::new(lane).unwrap(),
+            seq,
+            event_id: Uuid::nil(),
+            tenant: Tenant::parse("acme").unwrap(),
+            kind: Kind::Lock,
+            label: String::new(),
+            event_type: EventType::Placed,
+            at: clock::now(),
+            payload: vec![b'x'],
+        }
+    }
+
+    fn cursors() -> Vec<(Lane, i64)> {
+        Lane::all().map(|lane| (lane, 0)).collect()
+    }
+
+    fn taken(recent: &Recent, cursors: &mut [(Lane, i64)], limit: usize) -> Vec<(u8, i64)> {
+        recent.take(cursors, limit, usize::MAX).iter().map(|entry| (entry.lane.number(), entry.seq)).collect()
+    }
+
+    #[test]
+    fn lanes_take_turns_where_there_is_more_than_a_batch() {
+        let (recent, mut cursors) = (recent(Source::Commands, &[2, 9], 3), cursors());
+        assert_eq!(taken(&recent, &mut cursors, 2), [(2, 1), (2, 2)]);
+        assert_eq!(taken(&recent, &mut cursors, 2), [(9, 1), (9, 2)], "and not the rest of the first");
+        assert_eq!(taken(&recent, &mut cursors, 2), [(2, 3), (9, 3)]);
+    }
+
+    #[test]
+    fn what_does_not_follow_the_cursor_is_left_for_the_journal() {
+        let (recent, mut cursors) = (recent(Source::Commands, &[2], 1), cursors());
+        recent.add(Source::Commands, [entry(2, 3)].into_iter());
+        assert_eq!(taken(&recent, &mut cursors, 9), [(2, 1)]);
+        cursors[2].1 = 3; // read from the journal
+        assert_eq!(taken(&recent, &mut cursors, 9), []);
+        assert_eq!(recent.lock().counts, [0, 0], "and is forgotten when it was read there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn commands_do_not_wait_for_what_the_clock_has_to_publish() {
+        let recent = recent(Source::Clock, &[2], 4_096);
+        let began = tokio::time::Instant::now();
+        recent.has_room(Source::Commands).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        recent.has_room(Source::Clock).await;
+        assert_eq!(began.elapsed(), WAIT_MAX, "a relay that stands still holds it up for so long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_there_as_soon_as_events_are_taken() {
+        let recent = recent(Source::Commands, &[2], 512);
+        let began = tokio::time::Instant::now();
+        let take = async { recent.take(&mut cursors(), 1, usize::MAX) };
+        tokio::join!(recent.has_room(Source::Commands), take);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

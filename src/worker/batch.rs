@@ -1,8 +1,8 @@
-//! The commands and ticks that are decided together, and whether their receipts are looked up first.
+//! The commands, or the lanes in which something is due, that are decided together, and whether their receipts are looked up first.
 
 use super::decided::Decided;
 use super::waiting::{Waiting, puts_alone};
-use crate::domain::id::{LaneSet, ReceiptId};
+use crate::domain::id::{Lane, LaneSet, ReceiptId};
 
 /// After a key turned out to be answered already, so many batches look their receipts up: keys come again in bursts,
 /// when a client or a server has been away.
@@ -12,6 +12,7 @@ const LOOKUPS_AFTER_REPLAY: u32 = 64;
 #[allow(clippy::vec_box)] // a command is moved from queue to batch to answer: by its pointer
 pub struct Batch {
     pub commands: Vec<Box<Waiting>>,
+    /// Lanes whose due holds are carried out.
     pub ticks: LaneSet,
     /// How often it was decided again because receipts were stored meanwhile.
     pub collisions: u32,
@@ -26,19 +27,22 @@ impl Batch {
             return vec![self];
         }
         let looks_up = self.looks_up;
-        let ticks = Batch { ticks: self.ticks, ..Batch::default() };
         let groups = puts_alone(self.commands).into_iter();
-        let last_first = groups.map(|commands| Batch { commands, looks_up, ..Batch::default() }).rev();
-        last_first.chain((!ticks.ticks.is_empty()).then_some(ticks)).collect()
+        groups.map(|commands| Batch { commands, looks_up, ..Batch::default() }).rev().collect()
     }
 
-    /// What is due, and the commands in two halves; of a single one, itself.
+    /// In two halves; of a single command or lane, itself.
     pub fn parts(mut self) -> Vec<Batch> {
-        let looks_up = self.looks_up;
-        let ticks = Batch { ticks: std::mem::take(&mut self.ticks), ..Batch::default() };
-        let half = self.commands.len().div_ceil(2);
-        let second = Batch { commands: self.commands.split_off(half), looks_up, ..Batch::default() };
-        let parts = [ticks, self, second].into_iter();
+        let lanes: Vec<_> = self.ticks.iter().collect();
+        let (first, second) = lanes.split_at(lanes.len().div_ceil(2));
+        let commands = self.commands.split_off(self.commands.len().div_ceil(2));
+        let part = |commands, lanes: &[Lane]| Batch {
+            commands,
+            ticks: lanes.iter().copied().collect(),
+            looks_up: self.looks_up,
+            ..Batch::default()
+        };
+        let parts = [part(self.commands, first), part(commands, second)].into_iter();
         parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
     }
 

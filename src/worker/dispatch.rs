@@ -4,32 +4,34 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
+use super::queue::{Clock, Commands, Queue};
 use super::waiting::Waiting;
-use crate::domain::id::{Lane, LaneSet, ReceiptId};
+use crate::domain::id::{LANES, Lane, LaneSet, ReceiptId};
 
-/// What a decider takes from its queue.
-#[derive(Debug)]
-pub enum Work {
-    Command(Box<Waiting>),
-    /// Carry out what is due in this lane.
-    Tick(Lane),
-}
-
-/// The queues of the deciders. A lane belongs to one of them; the last one takes what spans several lanes.
+/// The queues of the deciders. A lane belongs to one of the first; the last but one takes what spans several lanes or has
+/// to wait for the clock, and the last the clock's part: what is due in great numbers holds up no command of another
+/// lane.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
-    queues: Vec<mpsc::Sender<Work>>,
+    commands: Vec<mpsc::Sender<Box<Waiting>>>,
+    clock: mpsc::Sender<Lane>,
+    /// The lanes that the clock's decider works on.
+    clocked: Arc<Mutex<LaneSet>>,
     /// The keys that are being decided, each with the requests that wait for it.
     keys: Arc<Mutex<HashMap<ReceiptId, VecDeque<Box<Waiting>>>>>,
 }
 
 impl Dispatcher {
-    /// Gives the dispatcher, and the receiving end for each of the deciders. `capacity`: of each queue; it has to
-    /// hold every request that can be in hand, and a tick for every lane.
-    pub fn new(deciders: usize, capacity: usize) -> (Dispatcher, Vec<mpsc::Receiver<Work>>) {
-        let (queues, receivers) = (0..=deciders).map(|_| mpsc::channel(capacity)).unzip();
-        (Dispatcher { queues, keys: Arc::default() }, receivers)
+    /// Gives the dispatcher, and the receiving end for each of the deciders. `in_flight_max`: every request that can be
+    /// in hand, which may all be in one queue.
+    pub fn new(deciders: usize, in_flight_max: usize) -> (Dispatcher, Vec<Queue>) {
+        let (commands, receivers): (_, Vec<_>) = (0..=deciders).map(|_| mpsc::channel(in_flight_max)).unzip();
+        let (clock, ticks) = mpsc::channel(usize::from(LANES));
+        let commands_first = receivers.into_iter().map(Commands::new).map(Queue::Commands);
+        let queues = commands_first.chain([Queue::Clock(Clock::new(ticks))]).collect();
+        (Dispatcher { commands, clock, clocked: Arc::default(), keys: Arc::default() }, queues)
     }
 
     /// Hands a command to its decider, or holds it back while another with its key is being decided.
@@ -51,8 +53,14 @@ impl Dispatcher {
         self.enqueue(waiting);
     }
 
+    /// Something is due in this lane. No lane is told twice before it has been carried out.
     pub fn tick(&self, lane: Lane) {
-        self.send(self.queue_of(LaneSet::from_iter([lane])), Work::Tick(lane));
+        is_sent(self.clock.try_send(lane));
+    }
+
+    /// What is due in these lanes is being carried out.
+    pub fn clock_is_at(&self, lanes: LaneSet) {
+        *self.clocked.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
     /// A command with this key has been decided. Where its reply is stored, all that waited for it can be answered
@@ -74,21 +82,26 @@ impl Dispatcher {
     }
 
     fn enqueue(&self, waiting: Box<Waiting>) {
-        self.send(self.queue_of(waiting.request.lanes()), Work::Command(waiting));
+        if let Some(queue) = self.commands.get(self.queue_of(waiting.request.lanes())) {
+            is_sent(queue.try_send(waiting));
+        }
     }
 
     fn queue_of(&self, lanes: LaneSet) -> usize {
-        let deciders = self.queues.len() - 1;
+        let spare = self.commands.len() - 1;
+        if self.clocked.lock().unwrap_or_else(PoisonError::into_inner).meets(lanes) {
+            return spare;
+        }
         match (lanes.len(), lanes.iter().next()) {
-            (1, Some(lane)) => usize::from(lane.number()) % deciders,
-            _ => deciders,
+            (1, Some(lane)) => usize::from(lane.number()) % spare,
+            _ => spare,
         }
     }
+}
 
-    /// The queues are as long as everything that can be in them, so a full one is a closed one: the worker stops.
-    fn send(&self, queue: usize, work: Work) {
-        if let Some(Err(error)) = self.queues.get(queue).map(|queue| queue.try_send(work)) {
-            tracing::debug!(%error, "a decider has stopped");
-        }
+/// The queues are as long as everything that can be in them, so a full one is a closed one: the worker stops.
+fn is_sent<T>(sent: Result<(), TrySendError<T>>) {
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a decider has stopped");
     }
 }

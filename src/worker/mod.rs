@@ -10,6 +10,7 @@ mod lanes;
 mod past;
 mod past_list;
 mod pipeline;
+mod queue;
 mod reader;
 mod run;
 mod service;

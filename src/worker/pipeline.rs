@@ -13,19 +13,19 @@
 
 #![allow(clippy::vec_box)] // a command is moved from queue to batch to answer: by its pointer
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::answer::Answer;
 use super::batch::{Batch, Lookup};
 use super::decided::{Committed, Decided, Reply, decide_batch};
-use super::dispatch::{Dispatcher, Work};
+use super::dispatch::Dispatcher;
 use super::lanes::{Lanes, Locked};
+use super::queue::{DUE_MAX, Queue};
 use super::tenants::{Opened, Tenants};
 use super::waiting::Waiting;
 use crate::clock;
@@ -71,10 +71,8 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Decider {
     shared: Shared,
-    queue: mpsc::Receiver<Work>,
+    queue: Queue,
     session: Option<Session>,
-    /// Taken from the queue, and too much for the batch before.
-    carry: VecDeque<Work>,
     /// Lanes in which more is due than the batch could carry out.
     behind: LaneSet,
     lookup: Lookup,
@@ -89,22 +87,15 @@ enum Attempt {
 }
 
 impl Decider {
-    pub fn new(shared: Shared, queue: mpsc::Receiver<Work>) -> Decider {
-        Decider {
-            shared,
-            queue,
-            session: None,
-            carry: VecDeque::new(),
-            behind: LaneSet::default(),
-            lookup: Lookup::default(),
-        }
+    pub fn new(shared: Shared, queue: Queue) -> Decider {
+        Decider { shared, queue, session: None, behind: LaneSet::default(), lookup: Lookup::default() }
     }
 
     /// Until `stop`; a batch that has begun is carried out.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                batch = self.gather() => batch,
+                batch = self.queue.next(self.shared.batch_max, &self.shared.recent) => batch,
                 () = stop.cancelled() => return,
             };
             match batch {
@@ -118,39 +109,12 @@ impl Decider {
         }
     }
 
-    /// What waits now, up to the bound of a batch: nothing is delayed for the sake of a larger one.
-    async fn gather(&mut self) -> Option<Batch> {
-        let mut waiting = Vec::from(std::mem::take(&mut self.carry));
-        if waiting.is_empty() && self.queue.recv_many(&mut waiting, self.shared.batch_max).await == 0 {
-            return None;
-        }
-        while waiting.len() < self.shared.batch_max
-            && let Ok(work) = self.queue.try_recv()
-        {
-            waiting.push(work);
-        }
-        let mut batch = Batch::default();
-        let mut weight = 0;
-        let mut works = waiting.into_iter();
-        for work in works.by_ref() {
-            match work {
-                Work::Tick(lane) => batch.ticks.insert(lane),
-                Work::Command(command) => {
-                    weight += command.weight();
-                    batch.commands.push(command);
-                }
-            }
-            if weight >= self.shared.batch_max {
-                break;
-            }
-        }
-        self.carry = works.collect();
-        Some(batch)
-    }
-
     async fn carry_out(&mut self, batch: Batch) {
         let began = Instant::now();
         let ticks = batch.ticks;
+        if !ticks.is_empty() {
+            self.shared.dispatcher.clock_is_at(ticks);
+        }
         let mut batches = batch.with_puts_alone();
         let mut is_given_up = false;
         while let Some(batch) = batches.pop() {
@@ -175,15 +139,23 @@ impl Decider {
                 }
             }
         }
+        if !ticks.is_empty() {
+            self.shared.dispatcher.clock_is_at(LaneSet::default());
+        }
         let behind = std::mem::take(&mut self.behind);
-        ticks.iter().for_each(|lane| self.shared.alarm.ticked(lane, behind.contains(lane)));
+        for lane in ticks.iter() {
+            match behind.contains(lane) {
+                true => self.queue.is_behind(lane),
+                false => self.shared.alarm.ticked(lane),
+            }
+        }
     }
 
     async fn attempt(&mut self, mut batch: Batch) -> Attempt {
         batch.looks_up |= self.lookup.pays();
         let lanes = batch.commands.iter().fold(batch.ticks, |lanes, waiting| lanes.union(waiting.request.lanes()));
         let mut locked = self.shared.lanes.lock(lanes).await;
-        let wants = wants(&batch, lanes, &locked, self.shared.batch_max);
+        let wants = wants(&batch, lanes, &locked);
         let began = Instant::now();
         let id = BatchId(clock::random_uuid());
         let opened = match self.open(id, &wants, &mut locked, &batch.commands).await {
@@ -254,7 +226,8 @@ impl Decider {
         let Committed { lanes, replies, changes, payloads } = decided.committed(id.0);
         put_back(&mut locked, lanes);
         self.set_marks(&mut locked, marks);
-        self.shared.recent.add(changes.events.iter().zip(payloads).map(|(event, payload)| Entry::of(event, payload)));
+        let entries = changes.events.iter().zip(payloads).map(|(event, payload)| Entry::of(event, payload));
+        self.shared.recent.add(self.queue.source(), entries);
         drop(locked); // only now: the next batch of these lanes has later events
         self.announce(&changes);
         self.answer(batch.commands, replies);
@@ -437,11 +410,9 @@ async fn send(waiting: Box<Waiting>, reply: Reply, metrics: &Metrics) {
     drop(waiting.permit);
 }
 
-/// What has to be read for a batch. The clock gets what the commands leave of it, and at least a quarter.
-fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked, batch_max: usize) -> Wants {
-    let weight: usize = batch.commands.iter().map(|waiting| waiting.weight()).sum();
-    let room = batch_max.saturating_sub(weight).max(batch_max / 4);
-    let limit = u32::try_from(room / batch.ticks.len().max(1)).unwrap_or(u32::MAX).max(16);
+/// What has to be read for a batch.
+fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked) -> Wants {
+    let limit = u32::try_from(DUE_MAX / batch.ticks.len().max(1)).unwrap_or(u32::MAX);
     Wants {
         lanes,
         holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),

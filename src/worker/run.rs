@@ -21,7 +21,6 @@ use super::reader::Queries;
 use super::tenants::Tenants;
 use super::{service, streams, submit};
 use crate::config::WorkerConfig;
-use crate::domain::id::LANES;
 use crate::health;
 use crate::relay::{Recent, Relay};
 use crate::store::StoreError;
@@ -132,8 +131,7 @@ impl Worker {
         metrics: Metrics,
     ) -> Worker {
         let in_flight_max = config.in_flight_max as usize;
-        let (dispatcher, queues) =
-            Dispatcher::new(usize::from(config.deciders), in_flight_max + 16 * usize::from(LANES));
+        let (dispatcher, queues) = Dispatcher::new(usize::from(config.deciders), in_flight_max);
         let (journal_grew, backlog) = (Arc::new(Notify::new()), Arc::new(AtomicI64::new(0)));
         let (is_up, alarm, recent) = (watch::Sender::new(true), Alarm::default(), Recent::default());
         let shared = Shared {
