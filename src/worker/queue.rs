@@ -61,11 +61,11 @@ impl Commands {
 
     /// What waits now, up to the bound of a batch: nothing is delayed for the sake of a larger one.
     async fn next(&mut self, batch_max: usize, recent: &Recent) -> Option<Batch> {
-        let mut waiting = Vec::from(std::mem::take(&mut self.carry));
-        if waiting.is_empty() && self.queue.recv_many(&mut waiting, batch_max).await == 0 {
-            return None;
+        if self.carry.is_empty() {
+            self.carry.push_back(self.queue.recv().await?);
         }
-        recent.has_room(Source::Commands).await;
+        recent.has_room(Source::Commands).await; // dropped meanwhile, it has lost nothing
+        let mut waiting = Vec::from(std::mem::take(&mut self.carry));
         while waiting.len() < batch_max
             && let Ok(next) = self.queue.try_recv()
         {
