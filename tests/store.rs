@@ -25,5 +25,7 @@ mod settle;
 mod start;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/unlocked.rs"]
+mod unlocked;
 #[path = "store/zones.rs"]
 mod zones;

@@ -77,6 +77,13 @@ pub struct Changes {
     pub tenant_times: BTreeMap<Tenant, Instant>,
 }
 
+impl Changes {
+    /// Are they changes of holds, with their events, and of nothing else?
+    pub fn is_of_holds(&self) -> bool {
+        self.pools.is_empty() && self.resources.is_empty() && self.tenants.is_empty() && self.tenant_times.is_empty()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Known {
     hold: Hold,

@@ -80,7 +80,13 @@ fn empty(row: &LockedLane) -> CachedLane {
     let head = Head { seq: row.seq, fence: row.fence, now: row.now };
     // No version of a row is below 0, so the pools are read.
     let state = LaneState { head, pools: BTreeMap::new(), registry: Registry::default() };
-    CachedLane { last_batch: None, pools_version: -1, registry_version: row.registry_version, state }
+    CachedLane {
+        last_batch: None,
+        pools_version: -1,
+        registry_version: row.registry_version,
+        tenants_batch: row.tenants_batch,
+        state,
+    }
 }
 
 async fn read_changes(
@@ -187,5 +193,6 @@ fn set_head(lanes: &mut BTreeMap<Lane, CachedLane>, row: &LockedLane) {
     cached.last_batch = row.last_batch;
     cached.pools_version = row.pools_version;
     cached.registry_version = row.registry_version;
+    cached.tenants_batch = row.tenants_batch;
     cached.state.head = Head { seq: row.seq, fence: row.fence, now: row.now };
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
-use sqlx::postgres::PgBindIterExt;
+use sqlx::postgres::{PgBindIterExt, PgDatabaseError, PgSeverity};
 
-use super::batch::{BatchId, CommitError, Writes};
-use super::columns::lane_numbers;
+use super::batch::{BatchId, CommitError, Ground, Writes};
+use super::columns::{column, lane_numbers};
 use super::error::StoreError;
+use super::row::get;
 use super::{new_rows as rows, pool, registry, sql};
-use crate::domain::hold::Hold;
 use crate::domain::id::Lane;
 use crate::domain::resource::Pool;
 use crate::domain::state::Head;
@@ -23,48 +23,70 @@ const RECEIPT_PRIMARY_KEY: &str = "receipt_pkey";
 /// program limit exceeded.
 const DATA_CLASSES: [&str; 3] = ["22", "23", "54"];
 
-/// Everything that a batch writes: what has changed, then in one statement what is new.
-pub async fn write(connection: &mut PgConnection, batch: BatchId, writes: &Writes<'_>) -> Result<(), StoreError> {
+/// Everything that a batch writes but for tenants: what is configured, then in one statement all else. Gives the clock;
+/// `None`: a lane is not as the batch was decided upon, and nothing was written.
+pub async fn write(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    writes: &Writes<'_>,
+    ground: &Ground,
+) -> Result<Option<Instant>, StoreError> {
     let changes = writes.changes;
-    update_holds(connection, &changes.updated).await.map_err(StoreError::of("update holds"))?;
     pool::put(connection, &changes.pools).await.map_err(StoreError::of("put pools"))?;
     registry::put(connection, &changes.resources).await.map_err(StoreError::of("put resources"))?;
-    write_new(connection, batch, writes).await.map_err(StoreError::of("write a batch"))
+    write_batch(connection, batch, writes, ground).await.map_err(StoreError::of("write a batch"))
 }
 
-async fn update_holds(connection: &mut PgConnection, holds: &[Hold]) -> Result<(), sqlx::Error> {
-    if holds.is_empty() {
-        return Ok(());
-    }
-    let rows = rows::holds(holds)?;
-    let done = sqlx::query(sql::UPDATE_HOLDS.clone()).bind(rows.iter().bind_iter()).execute(connection).await?;
-    match done.rows_affected() == holds.len() as u64 {
-        true => Ok(()),
-        false => Err(sqlx::Error::RowNotFound),
-    }
-}
-
-async fn write_new(connection: &mut PgConnection, batch: BatchId, writes: &Writes<'_>) -> Result<(), sqlx::Error> {
+async fn write_batch(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    writes: &Writes<'_>,
+    ground: &Ground,
+) -> Result<Option<Instant>, sqlx::Error> {
     let Writes { changes, payloads, receipts } = *writes;
-    let (holds, events) = (rows::holds(&changes.inserted)?, rows::events(&changes.events, payloads)?);
-    let receipts = rows::receipts(receipts)?;
+    let (updated, inserted) = (rows::holds(&changes.updated)?, rows::holds(&changes.inserted)?);
+    let (events, receipts) = (rows::events(&changes.events, payloads)?, rows::receipts(receipts)?);
     let heads: Vec<(Lane, Head)> = changes.heads.iter().map(|(lane, head)| (*lane, *head)).collect();
     let changed: BTreeSet<Lane> = changes.pools.iter().map(Pool::lane).collect();
     let registered: BTreeSet<Lane> = changes.resources.iter().map(|resource| resource.lock_name().lane()).collect();
-    sqlx::query(sql::WRITE_BATCH.clone())
-        .bind(holds.iter().bind_iter())
+    // The batch itself has announced its change of a tenant in the lanes.
+    let tenants_batch = if changes.tenants.is_empty() { ground.tenants_batch } else { Some(batch.0) };
+    let written = sqlx::query(sql::WRITE_BATCH.clone())
+        .bind(batch.0)
+        .bind(ground.reckoned_at)
+        .bind(tenants_batch)
+        .bind(lane_numbers(heads.iter().map(|(lane, _)| *lane)))
+        .bind(column(&heads, |(_, head)| head.seq))
+        .bind(column(&heads, |(_, head)| head.fence))
+        .bind(column(&heads, |(_, head)| head.now))
+        .bind(column(&heads, |(lane, _)| changed.contains(lane)))
+        .bind(column(&heads, |(lane, _)| registered.contains(lane)))
+        .bind(column(&heads, |(lane, _)| ground.lanes.get(lane).copied().flatten()))
+        .bind(updated.iter().bind_iter())
+        .bind(inserted.iter().bind_iter())
         .bind(events.iter().bind_iter())
         .bind(receipts.iter().bind_iter())
-        .bind(lane_numbers(heads.iter().map(|(lane, _)| *lane)))
-        .bind(heads.iter().map(|(_, head)| head.seq).collect::<Vec<i64>>())
-        .bind(heads.iter().map(|(_, head)| head.fence).collect::<Vec<i64>>())
-        .bind(heads.iter().map(|(_, head)| head.now).collect::<Vec<Instant>>())
-        .bind(batch.0)
-        .bind(heads.iter().map(|(lane, _)| changed.contains(lane)).collect::<Vec<bool>>())
-        .bind(heads.iter().map(|(lane, _)| registered.contains(lane)).collect::<Vec<bool>>())
-        .execute(connection)
-        .await
-        .map(drop)
+        // All of them: a transaction of one statement is not committed before the last message.
+        .fetch_all(connection)
+        .await?;
+    written.first().map(|row| get(row, "at")).transpose()
+}
+
+/// What a failure of the statement that writes a whole batch means.
+pub fn meaning_at_once(error: StoreError) -> CommitError {
+    let is_decided = match &error.source {
+        sqlx::Error::Encode(_) => true,
+        // What ends the connection too may come after the commit.
+        sqlx::Error::Database(error) => {
+            let error = error.try_downcast_ref::<PgDatabaseError>();
+            error.is_some_and(|error| error.severity() == PgSeverity::Error)
+        }
+        _ => false,
+    };
+    match is_decided {
+        true => meaning(error),
+        false => CommitError::Unknown(error),
+    }
 }
 
 /// What a failure before the commit means, once the transaction is rolled back.

@@ -13,5 +13,7 @@ pub struct CachedLane {
     pub pools_version: i64,
     /// Moves with every change of a registered resource in the lane.
     pub registry_version: i64,
+    /// The last batch that changed what is known of tenants; it moves every lane.
+    pub tenants_batch: Option<Uuid>,
     pub state: LaneState,
 }

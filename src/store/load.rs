@@ -6,18 +6,20 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::batch::{BatchId, DueMark, DuePage, DueWant, Receipt, Wants};
+use super::batch::{DueMark, DuePage, DueWant, Receipt, Wants};
 use super::columns::{column, lane_numbers};
 use super::error::StoreError;
+use super::lane::CachedLane;
 use super::row::{self, get};
 use super::sql;
 use crate::domain::hold::{Hold, Status};
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId};
 use crate::domain::registry::{Registry, related};
 use crate::domain::resource::LockName;
+use crate::domain::state::Head;
 use crate::domain::window::Instant;
 
-/// A lane's row under lock, and the time of the batch in it.
+/// A lane's row under lock, or as it is taken to be, and the time of the batch in it.
 #[derive(Clone, Copy, Debug)]
 pub struct LockedLane {
     pub lane: Lane,
@@ -30,22 +32,32 @@ pub struct LockedLane {
     pub now: Instant,
 }
 
-/// Locks the lanes in ascending order, inserts the batch's id, and reads the clock.
+impl LockedLane {
+    /// Of a lane that is taken to be as it is cached.
+    pub fn known(lane: Lane, cached: &CachedLane, reckoned_at: Instant) -> LockedLane {
+        let CachedLane { last_batch, pools_version, registry_version, tenants_batch, ref state } = *cached;
+        let Head { seq, fence, now } = state.head;
+        let now = now.max(reckoned_at);
+        LockedLane { lane, seq, fence, last_batch, pools_version, tenants_batch, registry_version, now }
+    }
+}
+
+/// Locks the lanes in ascending order, then reads the clock; its reading comes with them.
 pub async fn lock_lanes(
     connection: &mut PgConnection,
-    batch: BatchId,
     lanes: LaneSet,
-) -> Result<Vec<LockedLane>, StoreError> {
+) -> Result<(Vec<LockedLane>, Option<Instant>), StoreError> {
     let rows = sqlx::query(sql::LOCK_LANES.clone())
         .bind(lane_numbers(lanes.iter()))
-        .bind(batch.0)
         .fetch_all(connection)
         .await
         .map_err(StoreError::of("lock the lanes of a batch"))?;
     let locked: Result<Vec<LockedLane>, sqlx::Error> = rows.iter().map(locked_lane).collect();
     let locked = locked.map_err(StoreError::of("read the row of a lane"))?;
+    let read_at = rows.first().map(|row| get(row, "read_at")).transpose();
+    let read_at = read_at.map_err(StoreError::of("read the row of a lane"))?;
     match locked.len() == lanes.len() {
-        true => Ok(locked),
+        true => Ok((locked, read_at)),
         false => Err(StoreError { attempt: "find the rows of all lanes", source: sqlx::Error::RowNotFound }),
     }
 }

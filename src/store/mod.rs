@@ -14,13 +14,16 @@ mod new_hold;
 mod new_rows;
 mod pool;
 pub mod query;
+mod reckoning;
 mod registry;
 pub mod row;
+pub mod session;
 pub mod sql;
 pub mod start;
 pub mod sweep;
 pub mod tenant;
 mod zone;
 
-pub use batch::{BatchId, CommitError, Loaded, Session, Wants, Writes, settle};
+pub use batch::{BatchId, CommitError, Loaded, Wants, Writes};
 pub use error::StoreError;
+pub use session::{Session, settle};

@@ -30,7 +30,6 @@ statements! {
     LIST_RESOURCES = "list_resources",
     LIST_LOCKS = "list_locks",
     LOAD_JOURNAL = "load_journal",
-    UPDATE_HOLDS = "update_holds",
     WRITE_BATCH = "write_batch",
     UPSERT_POOLS = "upsert_pools",
     DELETE_OFFERS = "delete_offers",

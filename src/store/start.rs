@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Connection, PgConnection};
 
 use super::error::StoreError;
+use super::reckoning::Reckoning;
 use super::row::get;
 use super::sql;
 
@@ -37,6 +38,7 @@ const SCHEMA_OLDEST: i64 = 15;
 pub struct Database {
     pool: sqlx::PgPool,
     options: PgConnectOptions,
+    reckoning: Reckoning,
 }
 
 /// Why a worker does not start on this database: one sentence each.
@@ -66,11 +68,15 @@ impl Database {
             .max_connections(connections_max)
             .acquire_timeout(std::time::Duration::from_secs(ACQUIRE_TIMEOUT_SECONDS))
             .connect_lazy_with(options.clone());
-        Ok(Database { pool, options })
+        Ok(Database { pool, options, reckoning: Reckoning::default() })
     }
 
     pub fn pool(&self) -> &sqlx::PgPool {
         &self.pool
+    }
+
+    pub(super) fn reckoning(&self) -> &Reckoning {
+        &self.reckoning
     }
 
     /// For a connection of one's own.

@@ -1,12 +1,17 @@
-//! The commands, or the lanes in which something is due, that are decided together, and whether their receipts are looked up first.
+//! The commands, or the lanes in which something is due, that are decided together, and with which caution.
 
 use super::decided::Decided;
+use super::lanes::Locked;
+use super::queue::DUE_MAX;
 use super::waiting::{Waiting, puts_alone};
+use crate::domain::command::Command;
 use crate::domain::id::{Lane, LaneSet, ReceiptId};
+use crate::store::Wants;
+use crate::store::batch::DueWant;
 
-/// After a key turned out to be answered already, so many batches look their receipts up: keys come again in bursts,
-/// when a client or a server has been away.
-const LOOKUPS_AFTER_REPLAY: u32 = 64;
+/// After an assumption turned out to be wrong, so many batches do without it: keys come again in bursts, when a client
+/// or a server has been away, and who has written in a lane writes there again.
+const CAUTIOUS_BATCHES: u32 = 64;
 
 #[derive(Debug, Default)]
 #[allow(clippy::vec_box)] // a command is moved from queue to batch to answer: by its pointer
@@ -18,6 +23,8 @@ pub struct Batch {
     pub collisions: u32,
     /// Its receipts are read before it is decided.
     pub looks_up: bool,
+    /// Its lanes are locked before it is decided.
+    pub is_under_locks: bool,
 }
 
 impl Batch {
@@ -46,6 +53,37 @@ impl Batch {
         parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
     }
 
+    /// Does it ask or write more than can be had without locks? What only looks is not written, and so never learns
+    /// whether what it saw was so still.
+    pub fn needs_locks(&self) -> bool {
+        let configures =
+            |command: &Command| matches!(command, Command::PoolPut(_) | Command::TenantPut(_) | Command::Register(_));
+        let mut commands = self.commands.iter().map(|waiting| &waiting.request.command);
+        let only_looks = self.ticks.is_empty() && commands.clone().all(|command| matches!(command, Command::Look(_)));
+        self.looks_up || only_looks || commands.any(configures)
+    }
+
+    /// What has to be read for it.
+    pub fn wants(&self, lanes: LaneSet, locked: &Locked) -> Wants {
+        let limit = u32::try_from(DUE_MAX / self.ticks.len().max(1)).unwrap_or(u32::MAX);
+        Wants {
+            lanes,
+            holds: self.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
+            locks: self.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
+            receipts: self.receipts().filter(|_| self.looks_up).collect(),
+            due: locked
+                .iter()
+                .filter(|(lane, _)| self.ticks.contains(*lane))
+                .map(|(lane, slot)| DueWant { lane: *lane, after: slot.mark(), limit })
+                .collect(),
+            puts: self.commands.iter().filter_map(|waiting| waiting.put()).cloned().collect(),
+        }
+    }
+
+    pub fn under_locks(self) -> Batch {
+        Batch { is_under_locks: true, ..self }
+    }
+
     pub fn receipts(&self) -> impl Iterator<Item = ReceiptId> {
         self.commands.iter().filter_map(|waiting| waiting.receipt)
     }
@@ -57,29 +95,26 @@ impl Batch {
     }
 }
 
-/// Whether it pays to look receipts up before deciding.
+/// Whether what nearly always holds is looked at first, because it did not hold a short while ago.
 ///
-/// Nearly every key is new, and looking a new one up tells nothing. A key that was answered before is found out all the
-/// same: its receipt can't be inserted a second time. That costs the whole batch another go, so after one such key the
-/// next batches look first.
+/// That a key is new: looking a new one up tells nothing, and one that was answered before is found out all the same,
+/// because its receipt can't be inserted a second time. That nobody else has written in a lane: the statement that
+/// writes finds it out. Either costs the whole batch another go.
 #[derive(Debug, Default)]
-pub struct Lookup {
+pub struct Caution {
     left: u32,
 }
 
-impl Lookup {
-    pub fn pays(&self) -> bool {
+impl Caution {
+    pub fn is_due(&self) -> bool {
         self.left > 0
     }
 
     pub fn was_missed(&mut self) {
-        self.left = LOOKUPS_AFTER_REPLAY;
+        self.left = CAUTIOUS_BATCHES;
     }
 
-    pub fn saw(&mut self, batch: &Batch, decided: &Decided) {
-        match batch.looks_up && decided.has_replays {
-            true => self.was_missed(),
-            false => self.left = self.left.saturating_sub(1),
-        }
+    pub fn was_for_nothing(&mut self) {
+        self.left = self.left.saturating_sub(1);
     }
 }

@@ -29,6 +29,7 @@ struct Before {
     last_batch: Option<uuid::Uuid>,
     pools_version: i64,
     registry_version: i64,
+    tenants_batch: Option<uuid::Uuid>,
     head: Head,
 }
 
@@ -244,11 +245,12 @@ pub fn stored(receipt: &Receipt) -> reply::Encoded {
 
 impl Before {
     fn of(cached: &CachedLane) -> Before {
-        let CachedLane { last_batch, pools_version, registry_version, state } = cached;
+        let CachedLane { last_batch, pools_version, registry_version, tenants_batch, state } = cached;
         Before {
             last_batch: *last_batch,
             pools_version: *pools_version,
             registry_version: *registry_version,
+            tenants_batch: *tenants_batch,
             head: state.head,
         }
     }
@@ -279,7 +281,9 @@ impl Decided {
             let pools_version = before.pools_version + i64::from(has_new_pool);
             let has_registered = changes.resources.iter().any(|resource| resource.lock_name().lane() == lane);
             let registry_version = before.registry_version + i64::from(has_registered);
-            Some((lane, CachedLane { last_batch: Some(id), pools_version, registry_version, state }))
+            let tenants_batch = if changes.tenants.is_empty() { before.tenants_batch } else { Some(id) };
+            let last_batch = Some(id);
+            Some((lane, CachedLane { last_batch, pools_version, registry_version, tenants_batch, state }))
         };
         let lanes = before.into_iter().filter_map(cached).collect();
         Committed { lanes, replies, changes, payloads }
@@ -298,8 +302,8 @@ impl Decided {
         let cached = |(lane, before): (Lane, Before)| {
             let mut state = lanes.remove(&lane)?;
             state.head = before.head;
-            let Before { last_batch, pools_version, registry_version, .. } = before;
-            Some((lane, CachedLane { last_batch, pools_version, registry_version, state }))
+            let Before { last_batch, pools_version, registry_version, tenants_batch, .. } = before;
+            Some((lane, CachedLane { last_batch, pools_version, registry_version, tenants_batch, state }))
         };
         (before.into_iter().filter_map(cached).collect(), replies)
     }

@@ -1,6 +1,7 @@
 //! What this worker keeps of each lane between batches, each under a lock of its own, so that two batches of one
 //! worker never meet on a lane in the database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,5 +61,16 @@ impl Lanes {
             }
         }
         locked
+    }
+}
+
+/// What is known of these lanes, for a batch; what is not put back is forgotten.
+pub fn take(locked: &mut Locked) -> BTreeMap<Lane, CachedLane> {
+    locked.iter_mut().filter_map(|(lane, slot)| Some((*lane, slot.cached.take()?))).collect()
+}
+
+pub fn put_back(locked: &mut Locked, mut lanes: BTreeMap<Lane, CachedLane>) {
+    for (lane, slot) in locked {
+        slot.cached = lanes.remove(lane);
     }
 }

@@ -1,4 +1,4 @@
-//! A decider: takes what waits in its queue as one batch, has it locked and loaded, decides, commits, and only then
+//! A decider: takes what waits in its queue as one batch, has loaded what that needs, decides, commits, and only then
 //! lets the answers go.
 //!
 //! How a batch can come out, and what follows:
@@ -6,6 +6,7 @@
 //! | commit | the lanes in memory | the commands |
 //! |---|---|---|
 //! | acknowledged | as decided | answered |
+//! | a lane that was not locked has been moved by another worker | as before | decided again, under locks |
 //! | a receipt was stored meanwhile | as before | decided again |
 //! | Postgres refused the data | as before | the batch is halved until the culprit is alone |
 //! | the connection was lost before it | forgotten | decided again in two parts, then `unavailable` |
@@ -21,22 +22,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::answer::Answer;
-use super::batch::{Batch, Lookup};
+use super::batch::{Batch, Caution};
 use super::decided::{Committed, Decided, Reply, decide_batch};
 use super::dispatch::Dispatcher;
-use super::lanes::{Lanes, Locked};
-use super::queue::{DUE_MAX, Queue};
+use super::lanes::{Lanes, Locked, put_back, take};
+use super::queue::Queue;
 use super::tenants::{Opened, Tenants};
 use super::waiting::Waiting;
 use crate::clock;
 use crate::domain::command::Command;
-use crate::domain::id::{Lane, LaneSet};
+use crate::domain::id::LaneSet;
 use crate::domain::outcome::{FieldReason, Refusal};
 use crate::domain::state::Changes;
 use crate::domain::window::Instant as Moment;
 use crate::relay::Recent;
-use crate::store::batch::{DueMark, DuePage, DueWant};
+use crate::store::batch::{DueMark, DuePage};
 use crate::store::journal::Entry;
+use crate::store::lane::CachedLane;
 use crate::store::start::Database;
 use crate::store::{BatchId, CommitError, Session, StoreError, Wants, settle};
 use crate::telemetry::Metrics;
@@ -75,7 +77,10 @@ pub struct Decider {
     session: Option<Session>,
     /// Lanes in which more is due than the batch could carry out.
     behind: LaneSet,
-    lookup: Lookup,
+    /// Whether receipts are looked up first.
+    lookups: Caution,
+    /// Whether lanes are locked first.
+    locks: Caution,
 }
 
 /// What became of an attempt.
@@ -88,7 +93,8 @@ enum Attempt {
 
 impl Decider {
     pub fn new(shared: Shared, queue: Queue) -> Decider {
-        Decider { shared, queue, session: None, behind: LaneSet::default(), lookup: Lookup::default() }
+        let behind = LaneSet::default();
+        Decider { shared, queue, session: None, behind, lookups: Caution::default(), locks: Caution::default() }
     }
 
     /// Until `stop`; a batch that has begun is carried out.
@@ -152,18 +158,32 @@ impl Decider {
     }
 
     async fn attempt(&mut self, mut batch: Batch) -> Attempt {
-        batch.looks_up |= self.lookup.pays();
+        batch.looks_up |= self.lookups.is_due();
         let lanes = batch.commands.iter().fold(batch.ticks, |lanes, waiting| lanes.union(waiting.request.lanes()));
         let mut locked = self.shared.lanes.lock(lanes).await;
-        let wants = wants(&batch, lanes, &locked);
+        let wants = batch.wants(lanes, &locked);
         let began = Instant::now();
         let id = BatchId(clock::random_uuid());
-        let opened = match self.open(id, &wants, &mut locked, &batch.commands).await {
-            Ok(opened) => opened,
+        let reckoned_at = self.reckoned_at(&batch, &locked);
+        let opened = match reckoned_at {
+            Some(at) => self.open_unlocked(at, &wants, &mut locked).await,
+            None => self.open(&wants, &mut locked, &batch.commands).await.map(Some),
+        };
+        let opened = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Attempt::Again(batch.under_locks()),
             Err(error) => return self.lost(batch, locked, error),
         };
         let decided = decide_batch(&batch.commands, opened);
-        self.lookup.saw(&batch, &decided);
+        match batch.looks_up && decided.has_replays {
+            true => self.lookups.was_missed(),
+            false => self.lookups.was_for_nothing(),
+        }
+        if reckoned_at.is_some() && decided.is_empty() {
+            // Nothing is written, so nothing would tell whether the lanes are as they were known.
+            put_back(&mut locked, decided.rolled_back().0);
+            return Attempt::Again(batch.under_locks());
+        }
         if !batch.looks_up && batch.has_answer_without_receipt(&decided) {
             return self.look_up(batch, locked, decided).await;
         }
@@ -182,9 +202,39 @@ impl Decider {
         }
     }
 
+    /// The time of a batch that can be decided without locks.
+    fn reckoned_at(&mut self, batch: &Batch, locked: &Locked) -> Option<Moment> {
+        if batch.is_under_locks || batch.needs_locks() {
+            return None;
+        }
+        if self.locks.is_due() {
+            self.locks.was_for_nothing();
+            return None;
+        }
+        let cached: Option<Vec<&CachedLane>> = locked.iter().map(|(_, slot)| slot.cached.as_ref()).collect();
+        let tenants_batches = cached?.into_iter().map(|cached| cached.tenants_batch);
+        let is_free = self.shared.tenants.are_free(tenants_batches, &batch.commands);
+        self.session.as_ref().filter(|_| is_free)?.reckoned_now()
+    }
+
+    /// `None`: a tenant with a limit has to be locked, and so the lanes before it.
+    async fn open_unlocked(
+        &mut self,
+        at: Moment,
+        wants: &Wants,
+        locked: &mut Locked,
+    ) -> Result<Option<Opened>, StoreError> {
+        let Some(session) = self.session.as_mut() else { return Ok(None) };
+        let loaded = session.open_unlocked(at, wants, take(locked)).await?;
+        if self.shared.tenants.owners_are_free(&loaded) {
+            return Ok(Some(Opened::without_limits(loaded)));
+        }
+        put_back(locked, loaded.lanes);
+        Ok(None)
+    }
+
     async fn open(
         &mut self,
-        id: BatchId,
         wants: &Wants,
         locked: &mut Locked,
         commands: &[Box<Waiting>],
@@ -194,8 +244,7 @@ impl Decider {
             None => Session::connect(&self.shared.database).await?,
         };
         let session = self.session.insert(session);
-        let cached = locked.iter_mut().filter_map(|(lane, slot)| Some((*lane, slot.cached.take()?))).collect();
-        let loaded = session.open(id, wants, cached).await?;
+        let loaded = session.open(wants, take(locked)).await?;
         self.shared.tenants.open(session, loaded, commands).await
     }
 
@@ -247,8 +296,13 @@ impl Decider {
                 put_back(&mut locked, decided.rolled_back().0);
                 batch.collisions += 1;
                 batch.looks_up = true;
-                self.lookup.was_missed();
+                self.lookups.was_missed();
                 Attempt::Again(batch)
+            }
+            CommitError::NeedsLocks => {
+                put_back(&mut locked, decided.rolled_back().0);
+                self.locks.was_missed();
+                Attempt::Again(batch.under_locks())
             }
             CommitError::ReceiptTaken => {
                 put_back(&mut locked, decided.rolled_back().0);
@@ -410,42 +464,9 @@ async fn send(waiting: Box<Waiting>, reply: Reply, metrics: &Metrics) {
     drop(waiting.permit);
 }
 
-/// What has to be read for a batch.
-fn wants(batch: &Batch, lanes: LaneSet, locked: &Locked) -> Wants {
-    let limit = u32::try_from(DUE_MAX / batch.ticks.len().max(1)).unwrap_or(u32::MAX);
-    Wants {
-        lanes,
-        holds: batch.commands.iter().flat_map(|waiting| waiting.request.command.hold_ids()).collect(),
-        locks: batch.commands.iter().flat_map(|waiting| waiting.request.lock_names()).collect(),
-        receipts: batch.receipts().filter(|_| batch.looks_up).collect(),
-        due: locked
-            .iter()
-            .filter(|(lane, _)| batch.ticks.contains(*lane))
-            .map(|(lane, slot)| DueWant { lane: *lane, after: slot.mark(), limit })
-            .collect(),
-        puts: batch.commands.iter().filter_map(|waiting| waiting.put()).cloned().collect(),
-    }
-}
-
 /// Each page of due holds, and up to where the lane has been searched once they are carried out.
 fn due_marks(decided: &Decided) -> Vec<(DuePage, Option<DueMark>)> {
-    let end = |now: Moment| DueMark { due_at: now, is_start: true, id: last_id() };
-    let mark = |page: &DuePage| match page.is_full {
-        true => page.due.last().copied(),
-        false => Some(end(page.until)),
-    };
-    decided.due.iter().map(|page| (DuePage::clone(page), mark(page))).collect()
-}
-
-/// Greater than every id: a mark with it lies behind all holds that are due at its instant.
-fn last_id() -> crate::domain::id::HoldId {
-    crate::domain::id::HoldId::from_uuid(uuid::Uuid::max())
-}
-
-fn put_back(locked: &mut Locked, mut lanes: std::collections::BTreeMap<Lane, crate::store::lane::CachedLane>) {
-    for (lane, slot) in locked {
-        slot.cached = lanes.remove(lane);
-    }
+    decided.due.iter().map(|page| (page.clone(), page.searched_to())).collect()
 }
 
 /// What the refusal of a second pool of one kind says.
@@ -457,6 +478,7 @@ pub(super) fn kind_is_taken() -> Refusal {
 fn why(error: &CommitError) -> &'static str {
     match error {
         CommitError::ReceiptTaken => "receipt_taken",
+        CommitError::NeedsLocks => "needs_locks",
         CommitError::Refused(_) => "refused",
         CommitError::Lost(_) => "lost",
         CommitError::Unknown(_) => "unknown",

@@ -44,6 +44,13 @@ pub struct Opened {
     pub tenants: LockedTenants,
 }
 
+impl Opened {
+    /// Where no tenant of it has a limit.
+    pub fn without_limits(loaded: Loaded) -> Opened {
+        Opened { loaded, tenants: LockedTenants::default() }
+    }
+}
+
 /// The tenants of a batch, their slots empty: what is not put back is forgotten, and read anew by the next batch.
 #[derive(Debug, Default)]
 pub struct LockedTenants(BTreeMap<Tenant, Taken>);
@@ -66,7 +73,7 @@ impl Tenants {
         let limited = self.limited(session, loaded.tenants_batch).await?;
         let wanted = wanted(&limited.tenants, &loaded, commands);
         if wanted.is_empty() {
-            return Ok(Opened { loaded, tenants: LockedTenants::default() });
+            return Ok(Opened::without_limits(loaded));
         }
         let mut rows = session.lock_tenants(&wanted).await?;
         let now = set_time(&mut loaded, &rows);
@@ -98,9 +105,27 @@ impl Tenants {
         Ok(Opened { loaded, tenants: LockedTenants(taken.collect()) })
     }
 
+    /// Is nobody of a batch, of whom the lanes know as of these batches, limited?
+    pub fn are_free(&self, tenants_batches: impl IntoIterator<Item = Option<Uuid>>, commands: &[Box<Waiting>]) -> bool {
+        let known = self.known();
+        let are_known = tenants_batches.into_iter().all(|as_of| as_of == known.as_of);
+        let callers = || commands.iter().filter_map(|waiting| waiting.request.tenant.as_ref());
+        are_known && (known.tenants.is_empty() || !callers().any(|tenant| known.tenants.contains(tenant)))
+    }
+
+    /// Is nobody whose holds were loaded limited, among those that are known?
+    pub fn owners_are_free(&self, loaded: &Loaded) -> bool {
+        let known = self.known();
+        known.tenants.is_empty() || !loaded.holds.iter().any(|hold| known.tenants.contains(&hold.tenant))
+    }
+
+    fn known(&self) -> Arc<Limited> {
+        self.0.limited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Read again where the lanes say that it has changed: it can't change again before they are let go.
     async fn limited(&self, session: &mut Session, as_of: Option<Uuid>) -> Result<Arc<Limited>, StoreError> {
-        let known = self.0.limited.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known();
         if known.as_of == as_of {
             return Ok(known);
         }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::crashes::process::until;
 use crate::harness::{Berth, Worker, config, hours_from_now, http_get, metric, within};
-use crate::tap::{Tap, Way};
+use crate::tap::{Step, Tap};
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const TRACESTATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
@@ -109,7 +109,7 @@ async fn requests_in_hand_are_counted_until_they_are_answered() {
     berth.pool("gpu", 1).await;
     let in_flight = async || metric(worker.http, "berth_requests_in_flight").await;
     within("the answer's permit", until(async || in_flight().await == 0.0)).await;
-    tap.set(Way::Out, b"Q\0\0\0\x0bCOMMIT\0");
+    tap.set_at(Step::Commit);
     let body = json!({"pool": "gpu", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1});
     let mut sent = berth.send("reserve", None, &body).await;
     let held = tap.caught().await;

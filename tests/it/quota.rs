@@ -7,11 +7,7 @@ use sqlx::Connection;
 
 use crate::crashes::process::{WorkerProcess, until};
 use crate::harness::{Berth, Reply, hours_from_now, metric, seconds_from_now, within};
-use crate::tap::{Tap, Way};
-
-/// Postgres's protocol: the statement that commits a batch, and the answer that it is committed.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
-const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+use crate::tap::{Step, Tap};
 
 const POOLS: usize = 50;
 
@@ -282,9 +278,9 @@ async fn a_commit_that_was_lost_or_whose_answer_was_lost_is_counted_once_or_not_
     let worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     berth.pool("p0", 100).await;
     limit(&berth, json!({"units": 4, "locks": 1})).await;
-    for (number, (way, pattern)) in [(Way::In, COMMITTED), (Way::Out, COMMIT)].into_iter().enumerate() {
+    for (number, step) in [Step::Committed, Step::Commit].into_iter().enumerate() {
         for key in [Some(format!("k{number}")), None] {
-            postgres.set(way, pattern);
+            postgres.set_at(step);
             let mut sent = berth.send("reserve", key.as_deref(), &hour(0, 2, 1)).await;
             postgres.caught().await.cut();
             assert_eq!(sent.answer().await.reply.code(), "ok");
@@ -292,7 +288,7 @@ async fn a_commit_that_was_lost_or_whose_answer_was_lost_is_counted_once_or_not_
     }
     assert_eq!(used(&berth).await["units"], 4);
     assert_eq!(berth.ask("reserve", hour(0, 2, 1)).await.refused("quota_exceeded")["used"], 4);
-    postgres.set(Way::In, COMMITTED);
+    postgres.set_at(Step::Committed);
     let mut sent = berth.send("lock", Some("l"), &json!({"requester": "a", "resource": "r"})).await;
     let _held = postgres.caught().await;
     worker.kill().await;

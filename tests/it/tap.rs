@@ -20,10 +20,22 @@ pub enum Way {
     In,
 }
 
+/// A place in Postgres's protocol, whichever way a batch takes to its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The message that commits it.
+    Commit,
+    /// The answer that it is committed.
+    Committed,
+}
+
+/// Bytes, some of them any.
+type Pattern = Vec<Option<u8>>;
+
 #[derive(Debug)]
 struct Trap {
     way: Way,
-    pattern: Vec<u8>,
+    patterns: Vec<Pattern>,
 }
 
 /// Listens in place of a server.
@@ -82,7 +94,20 @@ impl Tap {
     /// The first bytes of this pattern from now on, and all behind them on their connection, are held back. Nothing
     /// else is, also not the same pattern when it comes again.
     pub fn set(&self, way: Way, pattern: impl AsRef<[u8]>) {
-        *self.trap.lock().unwrap() = Some(Trap { way, pattern: pattern.as_ref().to_vec() });
+        *self.trap.lock().unwrap() = Some(Trap { way, patterns: vec![exactly(pattern.as_ref())] });
+    }
+
+    /// The same for the next batch that comes to this step.
+    pub fn set_at(&self, step: Step) {
+        *self.trap.lock().unwrap() = Some(match step {
+            Step::Commit => Trap { way: Way::Out, patterns: vec![exactly(b"Q\0\0\0\x0bCOMMIT\0"), written_at_once()] },
+            Step::Committed => Trap { way: Way::In, patterns: vec![exactly(b"C\0\0\0\x0bCOMMIT\0"), exactly(AT_ONCE)] },
+        });
+    }
+
+    /// The same for the next batch that is written without locks, before it.
+    pub fn set_at_unlocked(&self) {
+        *self.trap.lock().unwrap() = Some(Trap { way: Way::Out, patterns: vec![written_at_once()] });
     }
 
     /// Has the pattern not come by?
@@ -95,6 +120,19 @@ impl Tap {
         within("the trap", self.caught.recv()).await.unwrap()
     }
 }
+
+fn exactly(bytes: &[u8]) -> Pattern {
+    bytes.iter().copied().map(Some).collect()
+}
+
+/// The parameters of a batch that is written without locks: fourteen, first its id, then the time that it was decided
+/// at, which is null under locks.
+fn written_at_once() -> Pattern {
+    [exactly(b"\0\x0e\0\0\0\x10"), vec![None; 16], exactly(b"\0\0\0\x08")].concat()
+}
+
+/// The answer to it: its last column is 1, it is one row, the portal is closed, and no transaction is open.
+const AT_ONCE: &[u8] = b"\0\0\0\x04\0\0\0\x01C\0\0\0\rSELECT 1\x003\0\0\0\x04Z\0\0\0\x05I";
 
 /// Host and port of a URL.
 fn authority(url: &str) -> SocketAddr {
@@ -131,7 +169,7 @@ async fn pass(
     let _ = to.shutdown().await; // it may be gone already
 }
 
-/// Where in these bytes the pattern begins, if the trap is set for it. Of a pattern that came in two reads the
+/// Where in these bytes a pattern begins, if the trap is set for it. Of a pattern that came in two reads the
 /// beginning has passed: no server does anything with a part of a message.
 fn spring(trap: &Mutex<Option<Trap>>, way: Way, tail: &mut Vec<u8>, bytes: &[u8]) -> Option<usize> {
     let mut trap = trap.lock().unwrap();
@@ -141,8 +179,13 @@ fn spring(trap: &Mutex<Option<Trap>>, way: Way, tail: &mut Vec<u8>, bytes: &[u8]
     };
     let known = tail.len();
     tail.extend_from_slice(bytes);
-    let length = set.pattern.len();
-    let found = tail.windows(length).position(|window| window == set.pattern);
+    let is = |window: &[u8], pattern: &Pattern| {
+        window.len() == pattern.len()
+            && window.iter().zip(pattern).all(|(byte, set)| set.is_none_or(|set| set == *byte))
+    };
+    let find = |pattern: &Pattern| tail.windows(pattern.len()).position(|window| is(window, pattern));
+    let found = set.patterns.iter().filter_map(find).min();
+    let length = set.patterns.iter().map(Vec::len).max().unwrap_or(0);
     if found.is_some() {
         *trap = None;
         tail.clear();

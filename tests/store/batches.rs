@@ -2,25 +2,13 @@
 
 use berth::domain::event::EventType;
 use berth::domain::hold::{Hold, Status};
-use berth::domain::id::{IdempotencyKey, Lane, ReceiptId};
+use berth::domain::id::Lane;
 use berth::domain::window::Instant;
-use berth::store::batch::{DueMark, DueWant, Receipt, Wants};
+use berth::store::batch::{DueMark, DueWant, Wants};
 use berth::store::query::Reader;
 use berth::store::{CommitError, Session};
 
 use crate::support::*;
-
-fn receipt(key: &str) -> Receipt {
-    Receipt {
-        id: ReceiptId::of(Some(&tenant()), &IdempotencyKey::parse(key).unwrap()),
-        tenant: Some(tenant()),
-        verb: "lock".to_owned(),
-        request: b"{}".to_vec(),
-        body: b"{}".to_vec(),
-        error: None,
-        told: None,
-    }
-}
 
 #[tokio::test]
 async fn a_second_batch_on_a_lane_waits_for_the_first_and_sees_what_it_did() {
@@ -30,12 +18,12 @@ async fn a_second_batch_on_a_lane_waits_for_the_first_and_sees_what_it_did() {
     let hold = lock("door", None);
     let wants = || Wants { locks: vec![lock_name("door")], ..lanes([hold.id.lane()]) };
     let one = batch();
-    let mut decided = state(first.open(one, &wants(), Cache::new()).await.unwrap());
+    let mut decided = state(first.open(&wants(), Cache::new()).await.unwrap());
     let before = decided.now(hold.id.lane()).unwrap();
     let hold = record(&mut decided, hold.clone(), EventType::Active);
     let late = tokio::spawn({
         let wants = wants();
-        async move { second.open(batch(), &wants, Cache::new()).await.unwrap() }
+        async move { second.open(&wants, Cache::new()).await.unwrap() }
     });
     until_waiting(&database, 1).await;
     commit(&mut first, one, &decided.finish().changes).await.unwrap();
@@ -52,8 +40,8 @@ async fn batches_on_different_lanes_do_not_wait_for_each_other() {
     let (mut first, mut second) =
         (Session::connect(&database).await.unwrap(), Session::connect(&database).await.unwrap());
     let all: Vec<Lane> = Lane::all().collect();
-    first.open(batch(), &lanes(all[..32].iter().copied()), Cache::new()).await.unwrap();
-    second.open(batch(), &lanes(all[32..].iter().copied()), Cache::new()).await.unwrap();
+    first.open(&lanes(all[..32].iter().copied()), Cache::new()).await.unwrap();
+    second.open(&lanes(all[32..].iter().copied()), Cache::new()).await.unwrap();
 }
 
 #[tokio::test]
@@ -63,7 +51,7 @@ async fn time_never_goes_back_in_a_lane() {
     let ahead = at("2199-01-01T00:00:00.000001Z");
     execute(&database, "update lane set decided_at = '2199-01-01T00:00:00.000001Z' where lane = 3").await;
     let (three, four) = (Lane::new(3).unwrap(), Lane::new(4).unwrap());
-    let loaded = session.open(batch(), &lanes([three, four]), Cache::new()).await.unwrap();
+    let loaded = session.open(&lanes([three, four]), Cache::new()).await.unwrap();
     assert_eq!(loaded.lanes[&three].state.head.now, ahead);
     assert!(loaded.lanes[&four].state.head.now < ahead);
 }
@@ -73,11 +61,11 @@ async fn a_batch_that_is_rolled_back_leaves_nothing() {
     let database = database().await;
     let mut session = Session::connect(&database).await.unwrap();
     let batch = batch();
-    session.open(batch, &all_lanes(), Cache::new()).await.unwrap();
+    session.open(&all_lanes(), Cache::new()).await.unwrap();
     session.rollback().await.unwrap();
     assert_eq!(count(&database, "select count(*) from batch").await, 0);
     // The same session and the same id serve again.
-    let mut decided = state(session.open(batch, &all_lanes(), Cache::new()).await.unwrap());
+    let mut decided = state(session.open(&all_lanes(), Cache::new()).await.unwrap());
     record(&mut decided, lock("door", None), EventType::Active);
     commit(&mut session, batch, &decided.finish().changes).await.unwrap();
     assert_eq!(count(&database, "select count(*) from batch where not is_void").await, 1);
@@ -88,10 +76,10 @@ async fn a_receipt_that_another_batch_stored_undoes_the_whole_batch_and_the_sess
     let database = database().await;
     let mut session = Session::connect(&database).await.unwrap();
     let first = batch();
-    let changes = state(session.open(first, &all_lanes(), Cache::new()).await.unwrap()).finish().changes;
+    let changes = state(session.open(&all_lanes(), Cache::new()).await.unwrap()).finish().changes;
     commit_with(&mut session, first, &changes, &[receipt("k")]).await.unwrap();
     let second = batch();
-    let mut decided = state(session.open(second, &all_lanes(), Cache::new()).await.unwrap());
+    let mut decided = state(session.open(&all_lanes(), Cache::new()).await.unwrap());
     record(&mut decided, lock("door", None), EventType::Active);
     decided.put_pool(pool("p", 1));
     let changes = decided.finish().changes;
@@ -116,7 +104,7 @@ async fn data_that_postgres_refuses_undoes_the_batch_and_the_session_goes_on() {
     huge.reservation_mut().unwrap().quantity = u32::MAX;
     for hold in [broken, huge] {
         let batch = batch();
-        let mut decided = state(session.open(batch, &all_lanes(), Cache::new()).await.unwrap());
+        let mut decided = state(session.open(&all_lanes(), Cache::new()).await.unwrap());
         record(&mut decided, lock("door", None), EventType::Active);
         record(&mut decided, hold, EventType::Placed);
         let error = commit(&mut session, batch, &decided.finish().changes).await.unwrap_err();
@@ -141,7 +129,7 @@ async fn the_claims_on_a_lock_are_loaded_by_its_name_and_those_that_are_over_are
         record(state, lock("door", None), EventType::Active);
     })
     .await;
-    let loaded = session.open(batch(), &wants, Cache::new()).await.unwrap();
+    let loaded = session.open(&wants, Cache::new()).await.unwrap();
     let statuses: Vec<Status> = loaded.holds.iter().map(|hold| hold.status).collect();
     assert_eq!(statuses, [Status::Active; 2]);
 }
@@ -151,7 +139,7 @@ async fn a_connection_that_breaks_before_the_commit_loses_the_batch_for_certain(
     let database = database().await;
     let mut session = Session::connect(&database).await.unwrap();
     let batch = batch();
-    let mut decided = state(session.open(batch, &all_lanes(), Cache::new()).await.unwrap());
+    let mut decided = state(session.open(&all_lanes(), Cache::new()).await.unwrap());
     record(&mut decided, lock("door", None), EventType::Active);
     execute(
         &database,
@@ -177,7 +165,7 @@ async fn a_commit_without_an_answer_is_unknown() {
     )
     .await;
     let batch = batch();
-    let changes = state(session.open(batch, &all_lanes(), Cache::new()).await.unwrap()).finish().changes;
+    let changes = state(session.open(&all_lanes(), Cache::new()).await.unwrap()).finish().changes;
     let error = commit(&mut session, batch, &changes).await.unwrap_err();
     assert!(matches!(error, CommitError::Unknown(_)), "{error:?}");
     assert!(!berth::store::settle(&database, batch).await.unwrap());
@@ -217,7 +205,7 @@ async fn what_is_due_comes_in_pages_by_instant_with_ends_before_starts() {
     let (mut after, mut seen, mut pages): (Option<DueMark>, Vec<DueMark>, Vec<(usize, bool)>) = Default::default();
     loop {
         let wants = Wants { due: vec![DueWant { lane, after, limit: 2 }], ..lanes([lane]) };
-        let loaded = session.open(batch(), &wants, Cache::new()).await.unwrap();
+        let loaded = session.open(&wants, Cache::new()).await.unwrap();
         session.rollback().await.unwrap();
         let page = &loaded.due[0];
         assert_eq!(page.lane, lane);
@@ -267,7 +255,7 @@ async fn a_hold_that_is_named_and_due_is_loaded_once_and_pages_of_several_lanes_
         due: vec![due(door.id.lane()), due(gate.id.lane())],
         ..all_lanes()
     };
-    let loaded = session.open(batch(), &wants, Cache::new()).await.unwrap();
+    let loaded = session.open(&wants, Cache::new()).await.unwrap();
     assert_eq!(loaded.holds.len(), 2);
     let marks: Vec<_> = loaded.due.iter().map(|page| (page.lane, page.due.len())).collect();
     assert_eq!(marks, [(door.id.lane(), 1), (gate.id.lane(), 1)]);

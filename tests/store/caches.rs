@@ -37,7 +37,7 @@ fn loads(cache: &Cache) -> Vec<(PoolName, u32, Vec<i64>)> {
 /// The lanes as a batch finds them, and each pool as deciding upon it would.
 async fn opened(database: &Database, cached: Cache) -> Cache {
     let mut session = Session::connect(database).await.unwrap();
-    let mut lanes = session.open(batch(), &all_lanes(), cached).await.unwrap().lanes;
+    let mut lanes = session.open(&all_lanes(), cached).await.unwrap().lanes;
     for lane in lanes.values_mut() {
         let now = lane.state.head.now;
         lane.state.pools.values_mut().for_each(|pool| pool.usage.lapse(now));

@@ -74,7 +74,7 @@ async fn numbers_have_no_gaps_however_batches_of_several_connections_mix() {
                     let hold = lock(&clock::random_uuid().to_string(), None);
                     let wants = lanes([hold.id.lane(), lane(7)]);
                     let batch = batch();
-                    let mut decided = state(session.open(batch, &wants, Cache::new()).await.unwrap());
+                    let mut decided = state(session.open(&wants, Cache::new()).await.unwrap());
                     record(&mut decided, hold, EventType::Active);
                     match round % 3 {
                         0 => session.rollback().await.unwrap(),

@@ -1,6 +1,5 @@
 //! What goes in comes out.
 
-use berth::clock;
 use berth::domain::event::EventType;
 use berth::domain::hold::{EndReason, Hold, Status, Units};
 use berth::domain::id::{Actor, IdempotencyKey, Lane, PoolName, ReceiptId};
@@ -196,13 +195,13 @@ async fn a_receipt_comes_back_as_it_was_stored() {
     let operator = Receipt { id: id("b"), tenant: None, error: None, body: Vec::new(), ..refused.clone() };
     let receipts = [refused, operator];
     let (batch, wants) = (batch(), all_lanes());
-    let changes = state(session.open(batch, &wants, Cache::new()).await.unwrap()).finish().changes;
+    let changes = state(session.open(&wants, Cache::new()).await.unwrap()).finish().changes;
     commit_with(&mut session, batch, &changes, &receipts).await.unwrap();
     for receipt in &receipts {
         assert_eq!(reader.receipt(receipt.id).await.unwrap().as_ref(), Some(receipt));
     }
     let wants = Wants { receipts: vec![receipts[0].id, receipts[1].id, id("c")], ..Wants::default() };
-    let loaded = session.open(crate::support::batch(), &wants, Cache::new()).await.unwrap();
+    let loaded = session.open(&wants, Cache::new()).await.unwrap();
     assert_eq!(loaded.receipts.into_values().collect::<Vec<_>>().len(), 2);
 }
 
@@ -216,6 +215,6 @@ async fn a_row_that_berth_never_wrote_is_an_error_that_names_the_column() {
     let error = Reader::new(database.clone()).hold(&tenant(), hold.id).await.unwrap_err();
     assert!(error.source.to_string().contains("resource_type"), "{}", error.source);
     let wants = Wants { holds: vec![hold.id], ..all_lanes() };
-    let error = session.open(berth::store::BatchId(clock::random_uuid()), &wants, Cache::new()).await.unwrap_err();
+    let error = session.open(&wants, Cache::new()).await.unwrap_err();
     assert!(error.source.to_string().contains("resource_type"), "{}", error.source);
 }

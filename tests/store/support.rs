@@ -7,7 +7,8 @@ use berth::clock;
 use berth::domain::event::EventType;
 use berth::domain::hold::{Claim, Hold, Opaque, Reservation, Status, Units};
 use berth::domain::id::{
-    Entropy, HoldId, Label, Lane, LaneSet, PoolName, Requester, ResourceName, ResourceType, Tenant,
+    Entropy, HoldId, IdempotencyKey, Label, Lane, LaneSet, PoolName, ReceiptId, Requester, ResourceName, ResourceType,
+    Tenant,
 };
 use berth::domain::lock::{Lock, Mode};
 use berth::domain::resource::{Capacity, LockName, Policy, Pool, Zones};
@@ -177,6 +178,18 @@ pub fn lock_name(resource: &str) -> LockName {
     LockName { tenant: tenant(), resource: ResourceName::parse(resource).unwrap() }
 }
 
+pub fn receipt(key: &str) -> Receipt {
+    Receipt {
+        id: ReceiptId::of(Some(&tenant()), &IdempotencyKey::parse(key).unwrap()),
+        tenant: Some(tenant()),
+        verb: "lock".to_owned(),
+        request: b"{}".to_vec(),
+        body: b"{}".to_vec(),
+        error: None,
+        told: None,
+    }
+}
+
 pub fn batch() -> BatchId {
     BatchId(clock::random_uuid())
 }
@@ -222,7 +235,7 @@ pub async fn commit_with(
 /// One batch from begin to commit on a session with no cache. Gives what is then known of the lanes.
 pub async fn transact(session: &mut Session, wants: &Wants, decide: impl FnOnce(&mut State)) -> Cache {
     let batch = batch();
-    let loaded = session.open(batch, wants, Cache::new()).await.unwrap();
+    let loaded = session.open(wants, Cache::new()).await.unwrap();
     let versions: BTreeMap<Lane, i64> =
         loaded.lanes.iter().map(|(lane, cached)| (*lane, cached.pools_version)).collect();
     let mut state = state(loaded);
@@ -232,7 +245,7 @@ pub async fn transact(session: &mut Session, wants: &Wants, decide: impl FnOnce(
     let changed = |lane| decided.changes.pools.iter().any(|pool| pool.lane() == lane);
     let known = |(lane, state)| {
         let pools_version = versions[&lane] + i64::from(changed(lane));
-        (lane, CachedLane { last_batch: Some(batch.0), pools_version, registry_version: 0, state })
+        (lane, CachedLane { last_batch: Some(batch.0), pools_version, registry_version: 0, tenants_batch: None, state })
     };
     decided.lanes.into_iter().map(known).collect()
 }

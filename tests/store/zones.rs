@@ -48,7 +48,7 @@ fn pending(number: i64, zone: Option<&str>, from_hour: i64, quantity: u32) -> Ho
 /// The load of the pool, of each zone, and of one that it never had, hour by hour, as a batch finds them.
 async fn loads(database: &Database, cached: Cache) -> Vec<Vec<i64>> {
     let mut session = Session::connect(database).await.unwrap();
-    let mut lanes = session.open(batch(), &lanes([lane()]), cached).await.unwrap().lanes;
+    let mut lanes = session.open(&lanes([lane()]), cached).await.unwrap().lanes;
     let state = &mut lanes.get_mut(&lane()).unwrap().state;
     let now = state.head.now;
     let pool = state.pools.get_mut(&name()).unwrap();
@@ -179,7 +179,7 @@ async fn booked(session: &mut Session, cached: Cache, capacity: Capacity, zones:
         force: force.then_some(VictimOrder::LargestFirst),
     };
     let wants = Wants { puts: vec![put], ..lanes([lane()]) };
-    let loaded = session.open(batch(), &wants, cached).await.unwrap();
+    let loaded = session.open(&wants, cached).await.unwrap();
     session.rollback().await.unwrap();
     loaded.booked
 }

@@ -1,7 +1,7 @@
 -- name: lock_lanes
 -- Lock the lanes of a batch, in ascending order, then read the clock.
 -- Reads nothing but what it locks: the snapshot is older than the locks, and only a locked row is read as it is now.
--- The batch's row waits for the count, so its clock is read after the last lock.
+-- The clock stands beside the count, so it is read after the last lock.
 with locked as materialized (
     select lane, seq, fence, decided_at, last_batch, pools_version, tenants_batch, registry_version
     from lane
@@ -9,13 +9,11 @@ with locked as materialized (
     order by lane
     for no key update
 ),
-entered as (
-    insert into batch (id, at)
-    select $2, clock_timestamp() from (select count(*) from locked) as all_locked
-    returning at
+clock as materialized (
+    select count(*) as lanes, clock_timestamp() as at from locked
 )
 select
     locked.lane, locked.seq, locked.fence, locked.last_batch, locked.pools_version,
-    locked.tenants_batch, locked.registry_version,
-    greatest(entered.at, locked.decided_at) as now
-from locked cross join entered
+    locked.tenants_batch, locked.registry_version, clock.at as read_at,
+    greatest(clock.at, locked.decided_at) as now
+from locked cross join clock

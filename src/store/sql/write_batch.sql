@@ -1,8 +1,91 @@
 -- name: write_batch
--- Write what is new of a batch, and move its lanes on: new holds, events, receipts.
--- In one statement, because each is a round trip for every batch. No part of it sees what another has written.
+-- Write a batch, if its lanes are as it was decided upon: then there is one row, with the clock. Otherwise nothing.
+-- In one statement, because each is a round trip for every batch. No part of it sees what another has written, and
+-- none begins before the batch's row is there, which is after the locks: so two batches that have a key in common never
+-- wait for each other in a circle.
 -- Receipts plainly, not "on conflict do nothing": one that is there already means that the batch was decided wrongly.
-with placed as (
+with decided as materialized (
+    select *
+    from unnest(
+        $4::smallint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::boolean[], $9::boolean[], $10::uuid[]
+    ) as decided (lane, seq, fence, decided_at, pools_changed, registry_changed, last_batch)
+),
+locked as materialized (
+    -- Whoever waits here for another batch looks at the row as that has left it.
+    select lane.lane
+    from lane
+    join decided on decided.lane = lane.lane
+    where lane.last_batch is not distinct from decided.last_batch
+        and lane.tenants_batch is not distinct from $3::uuid
+    order by lane.lane
+    for no key update of lane
+),
+entered as (
+    insert into batch (id, at)
+    select $1, clock_timestamp()
+    from (select count(*) as lanes from locked) as all_locked
+    where all_locked.lanes = cardinality($4::smallint[])
+        and ($2::timestamptz is null or clock_timestamp() - $2 < interval '1 second')
+    returning at
+),
+updated as (
+    -- Everything but what identifies a hold and who made it. Each id may stand once: of two rows only one would be
+    -- taken. Each row is looked up by itself: a limit keeps the planner from turning the loop round. It stays in its
+    -- place while the lane is locked.
+    update hold
+    set
+        status = new.status::hold_status,
+        end_reason = new.end_reason::end_reason,
+        version = new.version,
+        deactivated_at = new.deactivated_at,
+        expires_at = new.expires_at,
+        due_at = new.due_at,
+        occupied_until = new.occupied_until,
+        pool = new.pool,
+        name = new.name,
+        instance_type = new.instance_type,
+        region = new.region,
+        start_time = new.start_time,
+        end_time = new.end_time,
+        quantity = new.quantity,
+        intervals = new.intervals,
+        units = new.units,
+        units_bound = new.units_bound,
+        launch_specification = new.launch_specification::json,
+        tags = new.tags::json,
+        offer_key = new.offer_key,
+        unit_price_cents = new.unit_price_cents,
+        return_buyback_price_cents = new.return_buyback_price_cents,
+        pause_buyback_price_cents = new.pause_buyback_price_cents,
+        total_price_cents = new.total_price_cents,
+        requester = new.requester,
+        resource = new.resource,
+        resource_type = new.resource_type,
+        release_token = new.release_token,
+        fencing_token = new.fencing_token,
+        paused_at = new.paused_at,
+        ending_soon_seconds = new.ending_soon_seconds,
+        warned_end = new.warned_end,
+        last_seq = new.last_seq,
+        zone = new.zone,
+        is_shared = new.is_shared,
+        slot = new.slot,
+        ttl_seconds = new.ttl_seconds,
+        is_blocker = new.is_blocker,
+        blockers = new.blockers,
+        tree_path = new.tree_path,
+        delay_seconds = new.delay_seconds
+    from unnest($11::new_hold[]) as new
+    cross join lateral (
+        select present.ctid as place
+        from hold as present
+        where present.lane = new.lane and present.id = new.id
+        limit 1
+    ) as present
+    where hold.ctid = present.place and exists (select from entered)
+    returning true
+),
+placed as (
     insert into hold (
         lane, id, kind, tenant, status, end_reason, version, created_at, created_by, deactivated_at, expires_at, due_at,
         occupied_until, last_seq, pool, name, instance_type, region, start_time, end_time, quantity, intervals, units,
@@ -20,7 +103,8 @@ with placed as (
         new.paused_at, new.ending_soon_seconds, new.warned_end, new.zone, new.requester, new.resource,
         new.resource_type, new.release_token, new.fencing_token, new.is_shared, new.slot, new.ttl_seconds,
         new.is_blocker, new.blockers, new.tree_path, new.delay_seconds
-    from unnest($1::new_hold[]) as new
+    from unnest($12::new_hold[]) as new
+    where exists (select from entered)
 ),
 told as (
     insert into journal (
@@ -29,7 +113,8 @@ told as (
     select
         new.lane, new.seq, new.hold_id, new.version, new.tenant, new.kind::hold_kind, new.label,
         new.event_type::event_type, new.at, new.usage, new.lapses_at, new.payload, new.previous_seq, new.zone
-    from unnest($2::new_event[]) as new
+    from unnest($13::new_event[]) as new
+    where exists (select from entered)
 ),
 moved as (
     update lane
@@ -37,18 +122,22 @@ moved as (
         seq = new.seq,
         fence = new.fence,
         decided_at = new.decided_at,
-        last_batch = $8,
+        last_batch = $1,
         pools_version = lane.pools_version + new.pools_changed::integer,
         registry_version = lane.registry_version + new.registry_changed::integer
-    from unnest($4::smallint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $9::boolean[], $10::boolean[])
-        as new (lane, seq, fence, decided_at, pools_changed, registry_changed)
-    where lane.lane = new.lane
+    from decided as new
+    where lane.lane = new.lane and exists (select from entered)
+),
+answered as (
+    insert into receipt (
+        id, tenant, verb, request, body, error_number, error_code, event_lane, event_seq, event_hold_id, event_version,
+        body_from, body_length
+    )
+    select
+        new.id, new.tenant, new.verb, new.request, new.body, new.error_number, new.error_code, new.event_lane,
+        new.event_seq, new.event_hold_id, new.event_version, new.body_from, new.body_length
+    from unnest($14::new_receipt[]) as new
+    where exists (select from entered)
 )
-insert into receipt (
-    id, tenant, verb, request, body, error_number, error_code, event_lane, event_seq, event_hold_id, event_version,
-    body_from, body_length
-)
-select
-    new.id, new.tenant, new.verb, new.request, new.body, new.error_number, new.error_code, new.event_lane,
-    new.event_seq, new.event_hold_id, new.event_version, new.body_from, new.body_length
-from unnest($3::new_receipt[]) as new
+-- A hold that is gone is an error, which undoes everything.
+select at, 1 / ((select count(*) from updated) = cardinality($11::new_hold[]))::integer as is_whole from entered

@@ -1,18 +1,30 @@
 //! The steps around the commit, and the answer behind it.
 
 use super::process::WorkerProcess;
-use super::{COMMIT, COMMITTED, count_holds, make_pool, one_hour};
+use super::{count_holds, make_pool, one_hour, under_locks};
 use crate::checker::check;
 use crate::harness::Berth;
-use crate::tap::{Tap, Way};
+use crate::tap::{Step, Tap, Way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_before_its_commit_has_done_nothing_and_the_retry_does_it_once() {
+    for is_locked in [true, false] {
+        killed_before_its_commit(is_locked).await;
+    }
+}
+
+async fn killed_before_its_commit(is_locked: bool) {
     let berth = Berth::without_workers().await;
     let mut postgres = Tap::before(&berth.database_url).await;
     let worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    postgres.set(Way::Out, COMMIT);
+    let mut answered = Vec::new();
+    if is_locked {
+        answered.extend(under_locks(&berth).await);
+        postgres.set_at(Step::Commit);
+    } else {
+        postgres.set_at_unlocked();
+    }
     let mut first = berth.send("reserve", Some("k"), &one_hour()).await;
     let _held = postgres.caught().await;
     worker.kill().await;
@@ -20,7 +32,8 @@ async fn a_worker_killed_before_its_commit_has_done_nothing_and_the_retry_does_i
     let _next = WorkerProcess::start(&berth).await;
     let retried = berth.insist("reserve", "k", &one_hour()).await;
     assert!(!retried.reply.is_replay(), "it had not been done");
-    check(&berth, &[retried]).await;
+    answered.push(retried);
+    check(&berth, &answered).await;
     assert!(first.arrived().is_none());
 }
 
@@ -30,7 +43,7 @@ async fn a_worker_killed_between_its_commit_and_the_reply_has_left_the_answer_to
     let mut postgres = Tap::before(&berth.database_url).await;
     let worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    postgres.set(Way::In, COMMITTED);
+    postgres.set_at(Step::Committed);
     let mut first = berth.send("reserve", Some("k"), &one_hour()).await;
     let _held = postgres.caught().await;
     worker.kill().await;
@@ -61,19 +74,24 @@ async fn a_commit_whose_answer_was_lost_is_found_out_and_answered_as_it_was_deci
     let mut postgres = Tap::before(&berth.database_url).await;
     let _worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    let mut answered = Vec::new();
-    // Committed, or not: with a key, and without one, where no receipt would forgive a second time.
-    let cases = [(Way::In, COMMITTED), (Way::Out, COMMIT)];
-    for (number, (way, pattern)) in cases.into_iter().enumerate() {
+    let (mut answered, mut done) = (Vec::new(), 0);
+    // Committed, or not, without locks and under them: with a key, and without one, where no receipt would forgive a
+    // second time.
+    let cases = [Step::Committed, Step::Commit, Step::Committed, Step::Commit];
+    for (number, step) in cases.into_iter().enumerate() {
+        if number == 2 {
+            answered.extend(under_locks(&berth).await);
+        }
         for key in [Some(format!("k{number}")), None] {
-            postgres.set(way, pattern);
+            postgres.set_at(step);
             let mut sent = berth.send("reserve", key.as_deref(), &one_hour()).await;
             postgres.caught().await.cut();
             let answer = sent.answer().await;
             assert_eq!(answer.reply.code(), "ok", "{}", answer.reply.body);
             assert!(!answer.reply.is_replay(), "it was decided once");
             answered.push(answer);
-            assert_eq!(count_holds(&berth.sql().await).await, answered.len() as i64);
+            done += 1;
+            assert_eq!(count_holds(&berth.sql().await).await, done);
         }
     }
     check(&berth, &answered).await;

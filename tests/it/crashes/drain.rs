@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::process::WorkerProcess;
-use super::{COMMIT, make_pool, one_hour};
+use super::{make_pool, one_hour};
 use crate::checker::check;
 use crate::harness::Berth;
-use crate::tap::{Tap, Way};
+use crate::tap::{Step, Tap};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_told_to_end_under_load_answers_all_that_it_took_and_ends_in_order() {
@@ -14,15 +14,15 @@ async fn a_worker_told_to_end_under_load_answers_all_that_it_took_and_ends_in_or
     let mut postgres = Tap::before(&berth.database_url).await;
     let worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    postgres.set(Way::Out, COMMIT);
+    postgres.set_at(Step::Commit);
     let body = one_hour();
     let mut sent = Vec::new();
     for number in 0..150 {
         sent.push(berth.send("reserve", Some(&format!("k{number}")), &body).await);
     }
     let held = postgres.caught().await;
-    // The server sends in order: with this answer the worker has been given all before it.
-    berth.ask("check", json!({"resource": "r"})).await.ok();
+    // The server sends in order: with this answer, for which no decider is asked, the worker has been given all before it.
+    berth.ask("list", json!({})).await.ok();
     worker.signal("TERM");
     for number in 150..200 {
         sent.push(berth.send("reserve", Some(&format!("k{number}")), &body).await);

@@ -13,11 +13,8 @@ mod stale;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::checker::Answered;
 use crate::harness::{Berth, hours_from_now};
-
-/// Postgres's protocol: the statement that commits a batch, and the answer that it is committed.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
-const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
 
 /// The pool of these tests.
 async fn make_pool(berth: &Berth) {
@@ -27,6 +24,15 @@ async fn make_pool(berth: &Berth) {
 /// One unit of the pool for an hour.
 fn one_hour() -> Value {
     json!({"pool": "gpu", "start_time": hours_from_now(1), "end_time": hours_from_now(2), "quantity": 1})
+}
+
+/// Has a worker decide the next batches of the pool under locks: it does so for a while once a key has come again.
+async fn under_locks(berth: &Berth) -> [Answered; 2] {
+    let mut much = one_hour();
+    much["quantity"] = json!(101);
+    let refused = [berth.insist("reserve", "much", &much).await, berth.insist("reserve", "much", &much).await];
+    assert!(refused[1].reply.is_replay());
+    refused
 }
 
 async fn count_holds(sql: &PgPool) -> i64 {

@@ -3,11 +3,11 @@
 
 use serde_json::json;
 
+use super::make_pool;
 use super::process::WorkerProcess;
-use super::{COMMIT, COMMITTED, make_pool};
 use crate::checker::check;
 use crate::harness::{Berth, hours_from_now};
-use crate::tap::{Tap, Way};
+use crate::tap::{Step, Tap, Way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_cut_off_between_two_workers_never_let_more_in_than_there_is() {
@@ -22,8 +22,8 @@ async fn commits_cut_off_between_two_workers_never_let_more_in_than_there_is() {
     let mut answered = Vec::new();
     for round in 0..16 {
         // Before the commit, or between it and its acknowledgement; cut off, or only late.
-        let (way, pattern) = if round % 2 == 0 { (Way::Out, COMMIT) } else { (Way::In, COMMITTED) };
-        taps.iter().for_each(|tap| tap.set(way, pattern));
+        let step = if round % 2 == 0 { Step::Commit } else { Step::Committed };
+        taps.iter().for_each(|tap| tap.set_at(step));
         let mut sent = berth.send("reserve", Some(&format!("held-{round}")), &ten).await;
         let [one, other] = &mut taps;
         let held = tokio::select! { held = one.caught() => held, held = other.caught() => held };

@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use crate::checker::check_locks;
 use crate::crashes::process::WorkerProcess;
 use crate::harness::{Berth, within};
-use crate::tap::{Tap, Way};
+use crate::tap::{Step, Tap};
 
 /// Locks of one message.
 const ITEMS: usize = 500;
@@ -35,7 +35,7 @@ async fn while_nothing_carries_it_out_nobody_sees_a_lock_as_held_after_its_insta
     let sql = berth.sql().await;
     // The first tick is stopped before its commit: it has the lane, and nothing is carried out.
     until(&sql, instant(&taken["checked"]["expires_at"]) - TimeDelta::milliseconds(300)).await;
-    postgres.set(Way::Out, b"Q\0\0\0\x0bCOMMIT\0");
+    postgres.set_at(Step::Commit);
     let held = postgres.caught().await;
     let last = names.iter().map(|name| instant(&taken[name]["expires_at"])).max().unwrap();
     until(&sql, last).await;

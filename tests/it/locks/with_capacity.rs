@@ -7,11 +7,7 @@ use super::{release_of, statuses};
 use crate::checker::{check, check_locks};
 use crate::crashes::process::WorkerProcess;
 use crate::harness::{Berth, Reply, hours_from_now, within};
-use crate::tap::{Tap, Way};
-
-/// Postgres's protocol: the statement that commits a batch, and the answer that it is committed.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
-const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+use crate::tap::{Step, Tap};
 
 /// A lock, and so many units of the pool for an hour.
 fn lock_and_reserve(requester: &str, quantity: u32) -> Value {
@@ -122,11 +118,9 @@ async fn a_worker_killed_before_the_commit_has_done_neither_and_after_it_both() 
     let mut worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
     let mut answered = Vec::new();
-    for (number, (way, pattern, is_done)) in
-        [(Way::Out, COMMIT, false), (Way::In, COMMITTED, true)].into_iter().enumerate()
-    {
+    for (number, (step, is_done)) in [(Step::Commit, false), (Step::Committed, true)].into_iter().enumerate() {
         let key = format!("take-{number}");
-        postgres.set(way, pattern);
+        postgres.set_at(step);
         let _first = berth.send("transact", Some(&key), &lock_and_reserve("a", 4)).await;
         let _held = postgres.caught().await;
         worker.kill().await;
@@ -140,7 +134,7 @@ async fn a_worker_killed_before_the_commit_has_done_neither_and_after_it_both() 
         // Giving both back is killed in the same place.
         let key = format!("give-{number}");
         let body = undo(&taken.reply.body);
-        postgres.set(way, pattern);
+        postgres.set_at(step);
         let _first = berth.send("transact", Some(&key), &body).await;
         let _held = postgres.caught().await;
         worker.kill().await;
