@@ -8,12 +8,10 @@ use sqlx::postgres::{PgBindIterExt, PgDatabaseError, PgSeverity};
 use super::batch::{BatchId, CommitError, Ground, Writes};
 use super::columns::{column, lane_numbers};
 use super::error::StoreError;
-use super::row::get;
 use super::{new_rows as rows, pool, registry, sql};
 use crate::domain::id::Lane;
 use crate::domain::resource::Pool;
 use crate::domain::state::Head;
-use crate::domain::window::Instant;
 
 /// SQLSTATE of a unique violation.
 const UNIQUE_VIOLATION: &str = "23505";
@@ -23,14 +21,14 @@ const RECEIPT_PRIMARY_KEY: &str = "receipt_pkey";
 /// program limit exceeded.
 const DATA_CLASSES: [&str; 3] = ["22", "23", "54"];
 
-/// Everything that a batch writes but for tenants: what is configured, then in one statement all else. Gives the clock;
-/// `None`: a lane is not as the batch was decided upon, and nothing was written.
+/// Everything that a batch writes but for tenants: what is configured, then in one statement all else. `false`: a lane is
+/// not as the batch was decided upon, and nothing was written.
 pub async fn write(
     connection: &mut PgConnection,
     batch: BatchId,
     writes: &Writes<'_>,
     ground: &Ground,
-) -> Result<Option<Instant>, StoreError> {
+) -> Result<bool, StoreError> {
     let changes = writes.changes;
     pool::put(connection, &changes.pools).await.map_err(StoreError::of("put pools"))?;
     registry::put(connection, &changes.resources).await.map_err(StoreError::of("put resources"))?;
@@ -42,7 +40,7 @@ async fn write_batch(
     batch: BatchId,
     writes: &Writes<'_>,
     ground: &Ground,
-) -> Result<Option<Instant>, sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let Writes { changes, payloads, receipts } = *writes;
     let (updated, inserted) = (rows::holds(&changes.updated)?, rows::holds(&changes.inserted)?);
     let (events, receipts) = (rows::events(&changes.events, payloads)?, rows::receipts(receipts)?);
@@ -69,7 +67,7 @@ async fn write_batch(
         // All of them: a transaction of one statement is not committed before the last message.
         .fetch_all(connection)
         .await?;
-    written.first().map(|row| get(row, "at")).transpose()
+    Ok(!written.is_empty())
 }
 
 /// What a failure of the statement that writes a whole batch means.

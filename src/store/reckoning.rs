@@ -7,12 +7,20 @@ use chrono::TimeDelta;
 
 use crate::domain::window::{Instant, from_micros};
 
+/// How often the clock is read.
+const READ_EVERY: Duration = Duration::from_secs(1);
 /// How long a reading is gone by. Two clocks that are kept right part by less than a millisecond in that time.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// The worker's, of all its connections.
 #[derive(Clone, Debug, Default)]
-pub struct Reckoning(Arc<Mutex<Option<Reading>>>);
+pub struct Reckoning(Arc<Mutex<Readings>>);
+
+#[derive(Debug, Default)]
+struct Readings {
+    best: Option<Reading>,
+    last: Option<std::time::Instant>,
+}
 
 /// What the clock said when an answer left, and when that arrived.
 #[derive(Clone, Copy, Debug)]
@@ -24,20 +32,23 @@ struct Reading {
 impl Reckoning {
     /// The clock has just been read. The answer that was under way for the shortest time counts.
     pub fn was_read(&self, at: Instant) {
-        let mut best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let arrived = std::time::Instant::now();
-        if best.and_then(|best| best.at_instant(arrived)).is_none_or(|reckoned| reckoned < at) {
-            *best = Some(Reading { at, arrived });
+        readings.last = Some(arrived);
+        if readings.best.and_then(|best| best.at_instant(arrived)).is_none_or(|reckoned| reckoned < at) {
+            readings.best = Some(Reading { at, arrived });
         }
     }
 
     /// Behind the clock by as long as that answer was under way. So whoever has read the clock and then sent a request
-    /// does not find it decided earlier than that: the way by the client is no shorter.
+    /// hardly finds it decided earlier than that: the way by the client is seldom shorter.
     ///
-    /// `None`: the clock has not been read lately.
+    /// `None`: it is time to read the clock.
     pub fn now(&self) -> Option<Instant> {
-        let best = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        best?.at_instant(std::time::Instant::now())
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = std::time::Instant::now();
+        readings.last.filter(|last| now.saturating_duration_since(*last) < READ_EVERY)?;
+        readings.best?.at_instant(now)
     }
 }
 

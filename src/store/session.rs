@@ -135,12 +135,11 @@ impl Session {
         if !ground.is_locked() {
             let written = written.unwrap_or_else(|| Err(silent())).map_err(commit::meaning_at_once)?;
             self.heard = std::time::Instant::now();
-            database.reckoning().was_read(written.ok_or(CommitError::NeedsLocks)?);
-            return Ok(());
+            return if written { Ok(()) } else { Err(CommitError::NeedsLocks) };
         }
         match written.ok_or_else(|| CommitError::Lost(silent()))? {
-            Ok(Some(at)) => database.reckoning().was_read(at),
-            Ok(None) => return Err(CommitError::Lost(not_open())), // the locks are gone, and the transaction with them
+            Ok(true) => (),
+            Ok(false) => return Err(CommitError::Lost(not_open())), // the locks are gone, and the transaction with them
             Err(error) => {
                 return Err(match (self.send_rollback().await, commit::meaning(error)) {
                     (Err(_), CommitError::Refused(error)) => CommitError::Lost(error),
@@ -209,7 +208,7 @@ async fn write(
     batch: BatchId,
     writes: &Writes<'_>,
     ground: &Ground,
-) -> Result<Option<Instant>, StoreError> {
+) -> Result<bool, StoreError> {
     tenant::write(connection, batch, writes.changes).await?;
     let written = commit::write(connection, batch, writes, ground).await?;
     tenant::mark(connection, writes.changes).await?;

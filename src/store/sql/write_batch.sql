@@ -1,5 +1,5 @@
 -- name: write_batch
--- Write a batch, if its lanes are as it was decided upon: then there is one row, with the clock. Otherwise nothing.
+-- Write a batch, if its lanes are as it was decided upon: then there is one row. Otherwise nothing, and no row.
 -- In one statement, because each is a round trip for every batch. No part of it sees what another has written, and
 -- none begins before the batch's row is there, which is after the locks: so two batches that have a key in common never
 -- wait for each other in a circle.
@@ -26,7 +26,7 @@ entered as (
     from (select count(*) as lanes from locked) as all_locked
     where all_locked.lanes = cardinality($4::smallint[])
         and ($2::timestamptz is null or clock_timestamp() - $2 < interval '1 second')
-    returning at
+    returning id
 ),
 updated as (
     -- Everything but what identifies a hold and who made it. Each id may stand once: of two rows only one would be
@@ -140,4 +140,4 @@ answered as (
     where exists (select from entered)
 )
 -- A hold that is gone is an error, which undoes everything.
-select at, 1 / ((select count(*) from updated) = cardinality($11::new_hold[]))::integer as is_whole from entered
+select 1 / ((select count(*) from updated) = cardinality($11::new_hold[]))::integer as is_whole from entered
