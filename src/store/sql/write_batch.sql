@@ -4,21 +4,15 @@
 -- none begins before the batch's row is there, which is after the locks: so two batches that have a key in common never
 -- wait for each other in a circle.
 -- Receipts plainly, not "on conflict do nothing": one that is there already means that the batch was decided wrongly.
-with decided as materialized (
-    select *
-    from unnest(
-        $4::smallint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::boolean[], $9::boolean[], $10::uuid[]
-    ) as decided (lane, seq, fence, decided_at, pools_changed, registry_changed, last_batch)
-),
-locked as materialized (
+with locked as materialized (
     -- Whoever waits here for another batch looks at the row as that has left it.
-    select lane.lane
+    select lane
     from lane
-    join decided on decided.lane = lane.lane
-    where lane.last_batch is not distinct from decided.last_batch
-        and lane.tenants_batch is not distinct from $3::uuid
-    order by lane.lane
-    for no key update of lane
+    where lane = any($4::smallint[])
+        and last_batch is not distinct from ($10::uuid[])[array_position($4::smallint[], lane)]
+        and tenants_batch is not distinct from $3::uuid
+    order by lane
+    for no key update
 ),
 entered as (
     insert into batch (id, at)
@@ -125,7 +119,8 @@ moved as (
         last_batch = $1,
         pools_version = lane.pools_version + new.pools_changed::integer,
         registry_version = lane.registry_version + new.registry_changed::integer
-    from decided as new
+    from unnest($4::smallint[], $5::bigint[], $6::bigint[], $7::timestamptz[], $8::boolean[], $9::boolean[])
+        as new (lane, seq, fence, decided_at, pools_changed, registry_changed)
     where lane.lane = new.lane and exists (select from entered)
 ),
 answered as (
