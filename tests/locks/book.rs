@@ -250,6 +250,9 @@ impl Book {
         let mut found: BTreeSet<usize> = names.iter().copied().collect();
         loop {
             let before = found.len();
+            if found.iter().any(|name| self.is_place(*name)) {
+                found.insert(0); // a place hangs together with what it is a place of
+            }
             for (name, it) in &self.regs {
                 let linked: BTreeSet<usize> =
                     it.parent.iter().chain(&it.blocks).chain(&it.former).chain([name]).copied().collect();
