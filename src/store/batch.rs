@@ -91,7 +91,7 @@ pub struct Loaded {
 
 /// What an open batch is decided upon: it is written only if that is so still.
 #[derive(Debug)]
-pub struct Ground {
+pub(super) struct Ground {
     /// The last batch of each lane.
     pub lanes: BTreeMap<Lane, Option<Uuid>>,
     pub tenants_batch: Option<Uuid>,
@@ -100,12 +100,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub(super) fn of(loaded: &Loaded, reckoned_at: Option<Instant>) -> Ground {
+    pub fn of(loaded: &Loaded, reckoned_at: Option<Instant>) -> Ground {
         let lanes = loaded.lanes.iter().map(|(lane, cached)| (*lane, cached.last_batch)).collect();
         Ground { lanes, tenants_batch: loaded.tenants_batch, reckoned_at }
     }
 
-    pub(super) fn is_locked(&self) -> bool {
+    pub fn is_locked(&self) -> bool {
         self.reckoned_at.is_none()
     }
 }

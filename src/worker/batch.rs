@@ -53,14 +53,14 @@ impl Batch {
         parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
     }
 
-    /// Does it ask or write more than can be had without locks? What only looks is not written, and so never learns
+    /// Has it been sent back to be locked, or does it ask or write more than can be had without? What only looks is not written, and so never learns
     /// whether what it saw was so still.
     pub fn needs_locks(&self) -> bool {
         let configures =
             |command: &Command| matches!(command, Command::PoolPut(_) | Command::TenantPut(_) | Command::Register(_));
         let mut commands = self.commands.iter().map(|waiting| &waiting.request.command);
         let only_looks = self.ticks.is_empty() && commands.clone().all(|command| matches!(command, Command::Look(_)));
-        self.looks_up || only_looks || commands.any(configures)
+        self.is_under_locks || self.looks_up || only_looks || commands.any(configures)
     }
 
     /// What has to be read for it.

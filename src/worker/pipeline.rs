@@ -204,7 +204,7 @@ impl Decider {
 
     /// The time of a batch that can be decided without locks.
     fn reckoned_at(&mut self, batch: &Batch, locked: &Locked) -> Option<Moment> {
-        if batch.is_under_locks || batch.needs_locks() {
+        if batch.needs_locks() {
             return None;
         }
         if self.locks.is_due() {
@@ -230,6 +230,7 @@ impl Decider {
             return Ok(Some(Opened::without_limits(loaded)));
         }
         put_back(locked, loaded.lanes);
+        self.locks.was_missed(); // what they have seldom comes alone, and it was read for nothing
         Ok(None)
     }
 

@@ -109,14 +109,13 @@ impl Tenants {
     pub fn are_free(&self, tenants_batches: impl IntoIterator<Item = Option<Uuid>>, commands: &[Box<Waiting>]) -> bool {
         let known = self.known();
         let are_known = tenants_batches.into_iter().all(|as_of| as_of == known.as_of);
-        let callers = || commands.iter().filter_map(|waiting| waiting.request.tenant.as_ref());
-        are_known && (known.tenants.is_empty() || !callers().any(|tenant| known.tenants.contains(tenant)))
+        let mut callers = commands.iter().filter_map(|waiting| waiting.request.tenant.as_ref());
+        are_known && (known.tenants.is_empty() || !callers.any(|tenant| known.tenants.contains(tenant)))
     }
 
     /// Is nobody whose holds were loaded limited, among those that are known?
     pub fn owners_are_free(&self, loaded: &Loaded) -> bool {
-        let known = self.known();
-        known.tenants.is_empty() || !loaded.holds.iter().any(|hold| known.tenants.contains(&hold.tenant))
+        wanted(&self.known().tenants, loaded, &[]).is_empty()
     }
 
     fn known(&self) -> Arc<Limited> {

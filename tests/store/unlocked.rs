@@ -44,6 +44,15 @@ async fn rows(database: &Database) -> i64 {
     count(database, text).await
 }
 
+/// Decides a batch on what is known, and has it sent back with nothing written.
+async fn assert_not_written(database: &Database, session: &mut Session, at: Instant, cache: Cache) {
+    let before = rows(database).await;
+    let changes = decide(session, at, cache, &door_and_gate()).await;
+    let error = commit_with(session, batch(), &changes, &[receipt("k")]).await.unwrap_err();
+    assert!(matches!(error, CommitError::NeedsLocks), "{error:?}");
+    assert_eq!(rows(database).await, before);
+}
+
 /// In two lanes.
 fn door_and_gate() -> [Hold; 2] {
     let tenant = Tenant::parse("umbrella").unwrap();
@@ -62,7 +71,9 @@ async fn it_is_written_and_moves_its_lanes_where_they_are_as_they_were_known() {
     assert!(at.timestamp() > before, "{at} is the server's time");
     let holds = door_and_gate();
     let changes = decide(&mut session, at, cache, &holds).await;
-    assert_eq!(count(&database, "select count(*) from pg_locks where mode = 'RowShareLock'").await, 0);
+    let locks = "select count(*) from pg_locks join pg_database on pg_database.oid = pg_locks.database
+                 where datname = current_database() and mode = 'RowShareLock'";
+    assert_eq!(count(&database, locks).await, 0);
     let id = batch();
     commit_with(&mut session, id, &changes, &[receipt("k")]).await.unwrap();
     let moved = format!("select count(*) from lane where last_batch = '{}' and seq = 1", id.0);
@@ -83,12 +94,8 @@ async fn nothing_of_it_is_written_where_another_batch_has_moved_one_of_its_lanes
     let mut other = Session::connect(&database).await.unwrap();
     let holds = door_and_gate();
     transact(&mut other, &lanes([holds[1].id.lane()]), |_| ()).await;
-    let before = rows(&database).await;
     let at = session.reckoned_now().unwrap();
-    let changes = decide(&mut session, at, cache, &holds).await;
-    let error = commit_with(&mut session, batch(), &changes, &[receipt("k")]).await.unwrap_err();
-    assert!(matches!(error, CommitError::NeedsLocks), "{error:?}");
-    assert_eq!(rows(&database).await, before);
+    assert_not_written(&database, &mut session, at, cache).await;
     assert_eq!(count(&database, "select sum(seq)::bigint from lane").await, 0);
     // The session serves again, under locks.
     transact(&mut session, &all_lanes(), |state| drop(record(state, lock("door", None), EventType::Active))).await;
@@ -133,24 +140,16 @@ async fn it_is_not_written_where_tenants_have_changed() {
     let database = database().await;
     let (mut session, cache) = known(&database).await;
     execute(&database, "update lane set tenants_batch = gen_random_uuid()").await;
-    let before = rows(&database).await;
     let at = session.reckoned_now().unwrap();
-    let changes = decide(&mut session, at, cache, &door_and_gate()).await;
-    let error = commit(&mut session, batch(), &changes).await.unwrap_err();
-    assert!(matches!(error, CommitError::NeedsLocks), "{error:?}");
-    assert_eq!(rows(&database).await, before);
+    assert_not_written(&database, &mut session, at, cache).await;
 }
 
 #[tokio::test]
 async fn it_is_not_written_more_than_a_second_after_its_time() {
     let database = database().await;
     let (mut session, cache) = known(&database).await;
-    let before = rows(&database).await;
     let at = session.reckoned_now().unwrap() - TimeDelta::seconds(2);
-    let changes = decide(&mut session, at, cache, &door_and_gate()).await;
-    let error = commit(&mut session, batch(), &changes).await.unwrap_err();
-    assert!(matches!(error, CommitError::NeedsLocks), "{error:?}");
-    assert_eq!(rows(&database).await, before);
+    assert_not_written(&database, &mut session, at, cache).await;
 }
 
 #[tokio::test]
@@ -215,7 +214,9 @@ async fn where_the_server_ends_the_connection_nobody_knows_whether_it_was_writte
     let id = batch();
     let late = tokio::spawn(async move { commit(&mut session, id, &changes).await });
     until_waiting(&database, 1).await;
-    execute(&database, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'").await;
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and wait_event_type = 'Lock'";
+    execute(&database, end).await;
     let error = late.await.unwrap().unwrap_err();
     assert!(matches!(error, CommitError::Unknown(_)), "{error:?}");
     blocker.execute("rollback").await.unwrap();

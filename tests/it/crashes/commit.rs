@@ -1,7 +1,7 @@
 //! The steps around the commit, and the answer behind it.
 
 use super::process::WorkerProcess;
-use super::{count_holds, make_pool, one_hour, under_locks};
+use super::{count_holds, make_pool, one_hour, stop_before_commit, under_locks};
 use crate::checker::check;
 use crate::harness::Berth;
 use crate::tap::{Step, Tap, Way};
@@ -18,13 +18,7 @@ async fn killed_before_its_commit(is_locked: bool) {
     let mut postgres = Tap::before(&berth.database_url).await;
     let worker = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    let mut answered = Vec::new();
-    if is_locked {
-        answered.extend(under_locks(&berth).await);
-        postgres.set_at(Step::Commit);
-    } else {
-        postgres.set_at_unlocked();
-    }
+    let mut answered = stop_before_commit(&berth, &postgres, is_locked).await;
     let mut first = berth.send("reserve", Some("k"), &one_hour()).await;
     let _held = postgres.caught().await;
     worker.kill().await;

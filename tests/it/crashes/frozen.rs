@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::process::WorkerProcess;
 use super::publish::pass_lease;
-use super::{count_holds, make_pool, one_hour, under_locks};
+use super::{count_holds, make_pool, one_hour, stop_before_commit};
 use crate::checker::check;
 use crate::harness::{Berth, hours_from_now, start_stack};
-use crate::tap::{Step, Tap, Way};
+use crate::tap::{Tap, Way};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_stopped_before_its_commit_loses_its_lanes_and_wakes_up_harmless() {
@@ -26,13 +26,7 @@ async fn stopped_before_its_commit(is_locked: bool) {
     let mut postgres = Tap::before(&berth.database_url).await;
     let frozen = WorkerProcess::start_on(&berth, &postgres.url, &berth.nats_url).await;
     make_pool(&berth).await;
-    let mut answered = Vec::new();
-    if is_locked {
-        answered.extend(under_locks(&berth).await);
-        postgres.set_at(Step::Commit);
-    } else {
-        postgres.set_at_unlocked();
-    }
+    let mut answered = stop_before_commit(&berth, &postgres, is_locked).await;
     let mut first = berth.send("reserve", Some("k"), &one_hour()).await;
     let held = postgres.caught().await;
     frozen.freeze().await;

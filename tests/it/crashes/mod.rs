@@ -15,6 +15,7 @@ use sqlx::PgPool;
 
 use crate::checker::Answered;
 use crate::harness::{Berth, hours_from_now};
+use crate::tap::{Step, Tap};
 
 /// The pool of these tests.
 async fn make_pool(berth: &Berth) {
@@ -33,6 +34,17 @@ async fn under_locks(berth: &Berth) -> [Answered; 2] {
     let refused = [berth.insist("reserve", "much", &much).await, berth.insist("reserve", "much", &much).await];
     assert!(refused[1].reply.is_replay());
     refused
+}
+
+/// Sets the trap before the next commit, and has it taken under locks or without. Gives what was answered for that.
+async fn stop_before_commit(berth: &Berth, postgres: &Tap, is_locked: bool) -> Vec<Answered> {
+    if !is_locked {
+        postgres.set_at_unlocked();
+        return Vec::new();
+    }
+    let answered = under_locks(berth).await.into();
+    postgres.set_at(Step::Commit);
+    answered
 }
 
 async fn count_holds(sql: &PgPool) -> i64 {
