@@ -332,6 +332,20 @@ async fn more_than_a_batch_leaves_whole() {
 }
 
 #[tokio::test]
+async fn a_relay_that_stops_publishes_what_was_decided_before() {
+    let mut berth = Berth::new().await;
+    for round in 1..=8 {
+        let relay = berth.relay().await;
+        berth.commit(1..2, 1).await;
+        berth.stored(2 * round - 1).await; // it holds the lease
+        berth.commit(1..2, 1).await;
+        relay.stop().await;
+        assert_eq!(berth.last_sequence().await, 2 * round);
+    }
+    berth.check_whole().await;
+}
+
+#[tokio::test]
 async fn what_was_published_before_the_cursors_moved_is_not_published_again() {
     let mut berth = Berth::new().await;
     // One batch acknowledged, one in flight: the most that can stand above the cursors.

@@ -28,10 +28,10 @@ use crate::store::journal::Entry;
 use crate::wire::subject::Subjects;
 
 /// The server's own limit to the messages of an atomic batch.
-pub(super) const BATCH_MESSAGES_MAX: u32 = 1_000;
+pub(super) const BATCH_MESSAGES_MAX: usize = 1_000;
 
 /// About how many bytes of payload go into a batch: the server keeps a batch in memory until it is committed.
-pub(super) const BATCH_BYTES_MAX: usize = 8 << 20;
+const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// How long a batch may take, from its first message to its acknowledgement.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,22 +44,44 @@ static BERTH_SEQ: HeaderName = HeaderName::from_static("Berth-Seq");
 static CONTENT_TYPE: HeaderName = HeaderName::from_static("Content-Type");
 const CLOUDEVENT: &str = "application/cloudevents+json";
 
-/// The message that commits a batch, and its subject.
-type Last = (String, PublishMessage);
-
-/// A batch that waits for its last message to be sent.
+/// A batch of which all messages were sent but the last: with that one the server commits it.
 #[derive(Debug)]
 pub(super) struct Staged {
-    pub(super) last: Last,
+    batch_id: String,
+    last: Message,
     pub(super) size: usize,
+    bytes: usize,
     /// The sequence at which the stream ends once it is committed.
     pub(super) ends_at: u64,
     /// The last `seq` of each of its lanes.
     pub(super) moved: Cursors,
     /// When its oldest event was decided.
     pub(super) oldest: DateTime<Utc>,
-    /// There may be more to follow it.
-    pub(super) is_full: bool,
+}
+
+#[derive(Debug)]
+struct Message {
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+}
+
+/// How much more a batch takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    pub(super) fn of(staged: Option<&Staged>) -> Room {
+        let (messages, bytes) = staged.map_or((0, 0), |staged| (staged.size, staged.bytes));
+        Room { messages: BATCH_MESSAGES_MAX.saturating_sub(messages), bytes: BATCH_BYTES_MAX.saturating_sub(bytes) }
+    }
+
+    pub(super) fn is_none(self) -> bool {
+        self.messages == 0 || self.bytes == 0
+    }
 }
 
 /// The stream of events.
@@ -86,47 +108,67 @@ impl EventStream {
         payload.len() + HEADERS_BYTES_MAX <= self.client.max_payload()
     }
 
-    /// Sends all but the last of a batch that is to follow `last_sequence`: the server keeps them until the last one
-    /// comes, and forgets them when it does not. `None`: the batch is empty.
-    pub(super) async fn stage(&self, batch: Vec<Entry>, last_sequence: u64) -> Result<Option<Staged>, RelayError> {
-        let Some(oldest) = batch.iter().map(|entry| entry.at).min() else { return Ok(None) };
-        self.in_time("send a batch in time", self.send_all_but_last(batch, oldest, last_sequence)).await
+    /// Adds these events to a batch that is to follow `last_sequence`, and sends all of it but the last one: the server
+    /// keeps them until that one comes, and forgets them when it does not. `None`: the batch is empty.
+    pub(super) async fn stage(
+        &self,
+        staged: Option<Staged>,
+        entries: Vec<Entry>,
+        last_sequence: u64,
+    ) -> Result<Option<Staged>, RelayError> {
+        self.in_time("send a batch in time", self.send_all_but_last(staged, entries, last_sequence)).await
     }
 
     async fn send_all_but_last(
         &self,
-        batch: Vec<Entry>,
-        oldest: DateTime<Utc>,
+        mut staged: Option<Staged>,
+        entries: Vec<Entry>,
         last_sequence: u64,
     ) -> Result<Option<Staged>, RelayError> {
-        let batch_id = clock::random_uuid().simple().to_string();
-        let size = batch.len();
-        let (moved, is_full) = (last_of_each_lane(&batch), is_full(&batch));
-        let mut last = None;
-        for (index, entry) in batch.into_iter().enumerate() {
-            let subject = self.subjects.event(&entry.tenant, entry.kind, &entry.label, entry.event_type);
-            let mut headers = headers(&entry, &batch_id, index + 1);
-            if index == 0 {
-                headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last_sequence.to_string());
-            }
-            let payload = Bytes::from(entry.payload);
-            if index + 1 == size {
-                headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
-                last = Some((subject, PublishMessage::build().headers(headers).payload(payload)));
-                break;
-            }
-            self.client
-                .publish_with_headers(subject, headers, payload)
-                .await
-                .map_err(RelayError::of("send an event"))?;
+        for entry in entries {
+            staged = Some(match staged {
+                None => self.first(entry, last_sequence),
+                Some(staged) => {
+                    let (before, staged) = self.followed(staged, entry);
+                    let sent = self.client.publish_with_headers(before.subject, before.headers, before.payload).await;
+                    sent.map_err(RelayError::of("send an event"))?;
+                    staged
+                }
+            });
         }
-        let staged = |last| Staged { last, size, ends_at: last_sequence + size as u64, moved, oldest, is_full };
-        Ok(last.map(staged))
+        Ok(staged)
+    }
+
+    fn first(&self, entry: Entry, last_sequence: u64) -> Staged {
+        let batch_id = clock::random_uuid().simple().to_string();
+        let (bytes, oldest, moved) = (entry.payload.len(), entry.at, Cursors::from([(entry.lane, entry.seq)]));
+        let mut last = self.message(entry, &batch_id, 1);
+        last.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, last_sequence.to_string());
+        Staged { batch_id, last, size: 1, bytes, ends_at: last_sequence + 1, moved, oldest }
+    }
+
+    /// What was its last message, and the batch with another in that place.
+    fn followed(&self, mut staged: Staged, entry: Entry) -> (Message, Staged) {
+        staged.size += 1;
+        staged.ends_at += 1;
+        staged.bytes += entry.payload.len();
+        staged.oldest = staged.oldest.min(entry.at);
+        staged.moved.insert(entry.lane, entry.seq); // entries are in order within their lane
+        let last = self.message(entry, &staged.batch_id, staged.size);
+        (std::mem::replace(&mut staged.last, last), staged)
+    }
+
+    fn message(&self, entry: Entry, batch_id: &str, place: usize) -> Message {
+        let subject = self.subjects.event(&entry.tenant, entry.kind, &entry.label, entry.event_type);
+        Message { subject, headers: headers(&entry, batch_id, place), payload: Bytes::from(entry.payload) }
     }
 
     /// Sends the last message of a batch, upon which the server appends all of them or none; after an error it is not
     /// known which.
-    pub(super) async fn commit(&self, (subject, message): Last, ends_at: u64) -> Result<(), RelayError> {
+    pub(super) async fn commit(&self, staged: Staged) -> Result<(), RelayError> {
+        let Staged { last: Message { subject, mut headers, payload }, ends_at, .. } = staged;
+        headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
+        let message = PublishMessage::build().headers(headers).payload(payload);
         self.in_time("publish a batch in time", async {
             let ack = self.context.send_publish(subject, message).await.map_err(RelayError::of("commit a batch"))?;
             let ack = ack.await.map_err(RelayError::of("publish a batch"))?;
@@ -157,16 +199,6 @@ impl EventStream {
         let (found, expected) = (format!("{stream} {sequence}"), format!("{} {expected}", self.name));
         Err(RelayError::Acknowledged { found, expected })
     }
-}
-
-fn is_full(batch: &[Entry]) -> bool {
-    batch.len() >= BATCH_MESSAGES_MAX as usize
-        || batch.iter().map(|entry| entry.payload.len()).sum::<usize>() >= BATCH_BYTES_MAX
-}
-
-/// Entries are in order within their lane.
-fn last_of_each_lane(batch: &[Entry]) -> Cursors {
-    batch.iter().map(|entry| (entry.lane, entry.seq)).collect()
 }
 
 fn headers(entry: &Entry, batch_id: &str, place: usize) -> HeaderMap {

@@ -27,7 +27,7 @@ impl Source {
     /// late. For each by itself, because nobody waits for the clock, and commands need not wait for it.
     fn unpublished_max(self) -> usize {
         match self {
-            Source::Commands => 512,
+            Source::Commands => 256,
             Source::Clock => 4_096,
         }
     }
@@ -44,6 +44,8 @@ struct Shared {
     inner: Mutex<Inner>,
     /// Events were taken.
     taken: Notify,
+    /// Events were added.
+    added: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,8 @@ impl Recent {
         if inner.counts.iter().sum::<usize>() > KEPT_MAX {
             inner.forget();
         }
+        drop(inner);
+        self.0.added.notify_waiters();
     }
 
     /// Returns when what this source decides next can soon be published, or has waited long enough.
@@ -85,6 +89,17 @@ impl Recent {
             }
         };
         let _ = tokio::time::timeout(WAIT_MAX, room).await; // then without
+    }
+
+    /// Returns when so many are kept.
+    pub(super) async fn has(&self, count: usize) {
+        loop {
+            let added = self.0.added.notified();
+            if self.lock().counts.iter().sum::<usize>() >= count {
+                return;
+            }
+            added.await;
+        }
     }
 
     pub(super) fn want(&self, is_wanted: bool) {
@@ -208,8 +223,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_events_is_told_when_there_are_enough() {
+        let recent = recent(Source::Commands, &[2], 1);
+        let began = tokio::time::Instant::now();
+        let add = async {
+            tokio::time::sleep(WAIT_MAX).await;
+            recent.add(Source::Clock, [entry(2, 2)].into_iter());
+        };
+        tokio::join!(recent.has(2), add);
+        assert_eq!(began.elapsed(), WAIT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn room_is_there_as_soon_as_events_are_taken() {
-        let recent = recent(Source::Commands, &[2], 512);
+        let recent = recent(Source::Commands, &[2], 256);
         let began = tokio::time::Instant::now();
         let take = async { recent.take(&mut cursors(), 1, usize::MAX) };
         tokio::join!(recent.has_room(Source::Commands), take);

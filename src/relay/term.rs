@@ -1,12 +1,13 @@
 //! One relay's time as the holder of the lease.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::publish::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, EventStream, Staged};
+use super::publish::{EventStream, Room, Staged};
 use super::wake::{Wakes, Woken};
 use super::{LEASE_SECONDS, RENEW_EVERY, Relay, RelayError, Watch};
 use crate::clock;
@@ -23,9 +24,14 @@ const BATCH_WORTHWHILE: usize = 128;
 /// Of each lane, the last `seq` that stands in the stream.
 pub(super) type Cursors = BTreeMap<Lane, i64>;
 
-/// How long a smaller one is kept from following another: each is a sync of the stream and a write of cursors, which
-/// the requests of the same machine pay for. An event that comes after a pause leaves at once.
-const PACE: Duration = Duration::from_millis(10);
+/// Each batch is a sync of the stream and a write of cursors, which the requests of the same machine pay for. So one
+/// leaves at once if it has so many events,
+const BATCH_LARGE: usize = 512;
+/// otherwise not before so long after the one before,
+const PACE: Duration = Duration::from_millis(40);
+/// and if even that would not make it larger than this, sooner. An event that comes after a pause leaves at once.
+const BATCH_SMALL: usize = 64;
+const PACE_SMALL: Duration = Duration::from_millis(10);
 
 /// How a term ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +52,10 @@ pub(super) struct Term<'a> {
     unsaved: Cursors,
     /// What is committed next.
     staged: Option<Staged>,
-    /// Not before it is the next batch taken: the one that went out last was small.
-    rests_until: Instant,
+    /// May what is at hand be added to it? Not what waits behind something that can't be published.
+    has_more: bool,
+    /// When the last batch left.
+    left_at: Option<Instant>,
 }
 
 /// What one step found.
@@ -84,7 +92,8 @@ impl<'a> Term<'a> {
             unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
             pages: Pages { cursors: tail.cursors, read_at: Instant::now(), stuck: LaneSet::default() },
             staged: None,
-            rests_until: Instant::now(),
+            has_more: true,
+            left_at: None,
         })
     }
 
@@ -115,7 +124,7 @@ impl<'a> Term<'a> {
             match self.step().await? {
                 Step::Busy => {
                     watch.works();
-                    tokio::select! { () = stop.cancelled() => break, () = tokio::time::sleep_until(self.rests_until) => {} }
+                    tokio::select! { () = stop.cancelled() => break, () = self.rest() => {} }
                 }
                 Step::Lost => return Ok(Ended::Lost),
                 Step::Idle => {
@@ -127,6 +136,11 @@ impl<'a> Term<'a> {
                 }
             }
             watch.count().await?;
+        }
+        // What has been decided is published by this worker rather than by the next that starts.
+        self.fill(self.last_sequence).await?;
+        if self.staged.is_some() && self.commit().await? == Step::Lost {
+            return Ok(Ended::Lost);
         }
         let is_saved = save(self.relay, self.lease, &self.unsaved).await?;
         Ok(if is_saved { Ended::Told } else { Ended::Lost })
@@ -142,45 +156,79 @@ impl<'a> Term<'a> {
         Ok(self.relay.journal.lease(self.lease.holder, LEASE_SECONDS).await? == Some(self.lease))
     }
 
-    /// At once: commits the batch at hand, stores the cursors of the batch before it, and where there is more sends the
-    /// batch after it, all but the message that commits it. That one leaves in the next step, when the batch before is
+    /// When the next batch is to leave; `None`: at once.
+    fn leaves_at(&self) -> Option<Instant> {
+        let size = self.staged.as_ref().map_or(0, |staged| staged.size);
+        if size >= BATCH_LARGE || Room::of(self.staged.as_ref()).is_none() {
+            return None;
+        }
+        let pace = if size < BATCH_SMALL { PACE_SMALL } else { PACE };
+        self.left_at.map(|left_at| left_at + pace).filter(|leaves_at| Instant::now() < *leaves_at)
+    }
+
+    /// Returns when the next batch is to leave, or there is more for it.
+    async fn rest(&self) {
+        let Some(leaves_at) = self.leaves_at() else { return };
+        tokio::select! {
+            () = tokio::time::sleep_until(leaves_at) => (),
+            () = self.relay.recent.has(BATCH_WORTHWHILE), if self.has_more => (),
+        }
+    }
+
+    /// Adds to the next batch, and commits it if it is to leave.
+    async fn step(&mut self) -> Result<Step, RelayError> {
+        self.fill(self.last_sequence).await?;
+        if self.staged.is_none() {
+            let unsaved = std::mem::take(&mut self.unsaved);
+            let is_saved = save(self.relay, self.lease, &unsaved).await?;
+            return Ok(if is_saved { Step::Idle } else { Step::Lost });
+        }
+        match self.leaves_at() {
+            None => self.commit().await,
+            Some(_) => Ok(Step::Busy),
+        }
+    }
+
+    /// At once: commits the batch at hand, stores the cursors of the batch before it, and sends what comes meanwhile for
+    /// the batch after it, all but the message that commits that. It leaves in a later step, when the batch before is
     /// acknowledged: until then nobody knows where the stream ends. The cursors of the batch before are stored
     /// before the batch after is committed, so that never more than two stand in the stream above the stored cursors.
-    async fn step(&mut self) -> Result<Step, RelayError> {
+    async fn commit(&mut self) -> Result<Step, RelayError> {
+        let Some(staged) = self.staged.take() else { return Ok(Step::Idle) };
+        let (relay, stream, lease) = (self.relay, self.stream, self.lease);
+        let (size, ends_at, oldest, moved) = (staged.size, staged.ends_at, staged.oldest, staged.moved.clone());
         let saving = std::mem::take(&mut self.unsaved);
-        let Some(staged) = self.staged.take() else {
-            let (saved, next) = tokio::join!(
-                save(self.relay, self.lease, &saving),
-                stage(self.relay, self.stream, &mut self.pages, self.last_sequence),
-            );
-            if !saved? {
-                return Ok(Step::Lost);
-            }
-            self.staged = next?;
-            return Ok(if self.staged.is_none() { Step::Idle } else { Step::Busy });
-        };
-        if staged.size < BATCH_WORTHWHILE {
-            self.rests_until = Instant::now() + PACE;
-        }
-        let next = async {
-            if staged.is_full {
-                stage(self.relay, self.stream, &mut self.pages, staged.ends_at).await
-            } else {
-                Ok(None)
+        // Behind a full one there may be more in the journal.
+        let is_full = Room::of(Some(&staged)).is_none();
+        let more = async || {
+            if !is_full {
+                relay.recent.has(BATCH_WORTHWHILE).await
             }
         };
-        let (committed, saved, next) =
-            tokio::join!(self.stream.commit(staged.last, staged.ends_at), save(self.relay, self.lease, &saving), next,);
+        (self.left_at, self.has_more) = (Some(Instant::now()), true);
+        let mut committing = pin!(async { tokio::join!(stream.commit(staged), save(relay, lease, &saving)) });
+        let (committed, saved) = loop {
+            tokio::select! {
+                biased;
+                done = &mut committing => break done,
+                () = more(), if self.has_more => self.fill(ends_at).await?,
+            }
+        };
         committed?;
-        self.last_sequence = staged.ends_at;
-        self.unsaved = staged.moved;
-        let lag = clock::now().signed_duration_since(staged.oldest).as_seconds_f64().max(0.0);
-        self.relay.metrics.relayed(staged.size, lag);
-        if !saved? {
-            return Ok(Step::Lost);
-        }
-        self.staged = next?;
-        Ok(Step::Busy)
+        (self.last_sequence, self.unsaved) = (ends_at, moved);
+        let lag = clock::now().signed_duration_since(oldest).as_seconds_f64().max(0.0);
+        relay.metrics.relayed(size, lag);
+        Ok(if saved? { Step::Busy } else { Step::Lost })
+    }
+
+    /// Sends more of the batch that is to follow `last_sequence`.
+    async fn fill(&mut self, last_sequence: u64) -> Result<(), RelayError> {
+        let room = Room::of(self.staged.as_ref());
+        let page = if room.is_none() { Vec::new() } else { self.pages.next(self.relay, room).await? };
+        let page = self.pages.admit(self.stream, page);
+        self.has_more = !page.is_empty();
+        self.staged = self.stream.stage(self.staged.take(), page, last_sequence).await?;
+        Ok(())
     }
 }
 
@@ -196,19 +244,18 @@ struct Pages {
 
 impl Pages {
     /// What this worker has at hand, then what the journal has above that, unless it was read just now.
-    async fn next(&mut self, relay: &Relay) -> Result<Vec<Entry>, StoreError> {
+    async fn next(&mut self, relay: &Relay, room: Room) -> Result<Vec<Entry>, StoreError> {
         let mut wanted: Vec<_> = self.wanted().collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let limit = BATCH_MESSAGES_MAX as usize;
-        let mut page = relay.recent.take(&mut wanted, limit, BATCH_BYTES_MAX);
+        let mut page = relay.recent.take(&mut wanted, room.messages, room.bytes);
         let bytes = page.iter().map(|entry| entry.payload.len()).sum::<usize>();
-        let rest = u32::try_from(limit - page.len()).unwrap_or_default();
+        let rest = u32::try_from(room.messages - page.len()).unwrap_or_default();
         let is_worthwhile = page.len() >= BATCH_WORTHWHILE && Instant::now() < self.read_at;
-        if rest > 0 && bytes < BATCH_BYTES_MAX && !is_worthwhile {
+        if rest > 0 && bytes < room.bytes && !is_worthwhile {
             self.read_at = Instant::now() + POLL;
-            page.extend(relay.journal.above(&wanted, rest, BATCH_BYTES_MAX - bytes).await?);
+            page.extend(relay.journal.above(&wanted, rest, room.bytes - bytes).await?);
         }
         Ok(page)
     }
@@ -238,17 +285,6 @@ impl Pages {
         }
         admitted
     }
-}
-
-async fn stage(
-    relay: &Relay,
-    stream: &EventStream,
-    pages: &mut Pages,
-    last_sequence: u64,
-) -> Result<Option<Staged>, RelayError> {
-    let page = pages.next(relay).await?;
-    let page = pages.admit(stream, page);
-    stream.stage(page, last_sequence).await
 }
 
 /// `false`: the lease is another's.
