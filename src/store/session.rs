@@ -123,8 +123,8 @@ impl Session {
         read
     }
 
-    /// Writes and commits; of a batch that was opened without locks, in one statement. On success the lanes' rows name this batch, and `pools_version` is one more for each lane
-    /// in which `changes.pools` has one.
+    /// Writes and commits; of a batch that was opened without locks, in one statement. On success the lanes' rows name
+    /// this batch, and `pools_version` is one more for each lane in which `changes.pools` has one.
     pub async fn commit(&mut self, batch: BatchId, writes: &Writes<'_>) -> Result<(), CommitError> {
         let Some(ground) = self.ground.take() else { return Err(CommitError::Lost(not_open())) };
         if !ground.is_locked() && !writes.changes.is_of_holds() {

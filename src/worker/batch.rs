@@ -53,8 +53,8 @@ impl Batch {
         parts.filter(|part| !part.commands.is_empty() || !part.ticks.is_empty()).collect()
     }
 
-    /// Has it been sent back to be locked, or does it ask or write more than can be had without? What only looks is not written, and so never learns
-    /// whether what it saw was so still.
+    /// Has it been sent back to be locked, or does it ask or write more than can be had without? What only looks is not
+    /// written, and so never learns whether what it saw was so still.
     pub fn needs_locks(&self) -> bool {
         let configures =
             |command: &Command| matches!(command, Command::PoolPut(_) | Command::TenantPut(_) | Command::Register(_));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::clock_work::ClockWork;
 use super::queue::{Clock, Commands, Queue};
 use super::waiting::Waiting;
 use crate::domain::id::{LANES, Lane, LaneSet, ReceiptId};
@@ -17,8 +18,7 @@ use crate::domain::id::{LANES, Lane, LaneSet, ReceiptId};
 pub struct Dispatcher {
     commands: Vec<mpsc::Sender<Box<Waiting>>>,
     clock: mpsc::Sender<Lane>,
-    /// The lanes that the clock's decider works on.
-    clocked: Arc<Mutex<LaneSet>>,
+    clock_work: ClockWork,
     /// The keys that are being decided, each with the requests that wait for it.
     keys: Arc<Mutex<HashMap<ReceiptId, VecDeque<Box<Waiting>>>>>,
 }
@@ -29,9 +29,11 @@ impl Dispatcher {
     pub fn new(deciders: usize, in_flight_max: usize) -> (Dispatcher, Vec<Queue>) {
         let (commands, receivers): (_, Vec<_>) = (0..=deciders).map(|_| mpsc::channel(in_flight_max)).unzip();
         let (clock, ticks) = mpsc::channel(usize::from(LANES));
-        let commands_first = receivers.into_iter().map(Commands::new).map(Queue::Commands);
-        let queues = commands_first.chain([Queue::Clock(Clock::new(ticks))]).collect();
-        (Dispatcher { commands, clock, clocked: Arc::default(), keys: Arc::default() }, queues)
+        let clock_work = ClockWork::default();
+        let of_commands = |queue| Queue::Commands(Commands::new(queue, clock_work.clone()));
+        let mut queues: Vec<Queue> = receivers.into_iter().map(of_commands).collect();
+        queues.push(Queue::Clock(Clock::new(ticks, clock_work.clone())));
+        (Dispatcher { commands, clock, clock_work, keys: Arc::default() }, queues)
     }
 
     /// Hands a command to its decider, or holds it back while another with its key is being decided.
@@ -56,11 +58,6 @@ impl Dispatcher {
     /// Something is due in this lane. No lane is told twice before it has been carried out.
     pub fn tick(&self, lane: Lane) {
         is_sent(self.clock.try_send(lane));
-    }
-
-    /// What is due in these lanes is being carried out.
-    pub fn clock_is_at(&self, lanes: LaneSet) {
-        *self.clocked.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
     /// A command with this key has been decided. Where its reply is stored, all that waited for it can be answered
@@ -89,7 +86,7 @@ impl Dispatcher {
 
     fn queue_of(&self, lanes: LaneSet) -> usize {
         let spare = self.commands.len() - 1;
-        if self.clocked.lock().unwrap_or_else(PoisonError::into_inner).meets(lanes) {
+        if self.clock_work.meets(lanes) {
             return spare;
         }
         match (lanes.len(), lanes.iter().next()) {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod batch;
+mod clock_work;
 mod connect;
 mod decided;
 mod dispatch;

@@ -118,9 +118,6 @@ impl Decider {
     async fn carry_out(&mut self, batch: Batch) {
         let began = Instant::now();
         let ticks = batch.ticks;
-        if !ticks.is_empty() {
-            self.shared.dispatcher.clock_is_at(ticks);
-        }
         let mut batches = batch.with_puts_alone();
         let mut is_given_up = false;
         while let Some(batch) = batches.pop() {
@@ -144,9 +141,6 @@ impl Decider {
                     is_given_up = true;
                 }
             }
-        }
-        if !ticks.is_empty() {
-            self.shared.dispatcher.clock_is_at(LaneSet::default());
         }
         let behind = std::mem::take(&mut self.behind);
         for lane in ticks.iter() {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
+use super::clock_work::ClockWork;
 use super::waiting::Waiting;
 use crate::domain::id::{Lane, LaneSet};
 use crate::relay::{Recent, Source};
@@ -52,19 +53,22 @@ pub struct Commands {
     queue: mpsc::Receiver<Box<Waiting>>,
     /// Taken from the queue, and too much for the batch before.
     carry: VecDeque<Box<Waiting>>,
+    clock: ClockWork,
 }
 
 impl Commands {
-    pub fn new(queue: mpsc::Receiver<Box<Waiting>>) -> Commands {
-        Commands { queue, carry: VecDeque::new() }
+    pub fn new(queue: mpsc::Receiver<Box<Waiting>>, clock: ClockWork) -> Commands {
+        Commands { queue, carry: VecDeque::new(), clock }
     }
 
-    /// What waits now, up to the bound of a batch: nothing is delayed for the sake of a larger one.
+    /// What waits now, up to the bound of a batch: while the clock is not behind, nothing is delayed for the sake of a
+    /// larger one.
     async fn next(&mut self, batch_max: usize, recent: &Recent) -> Option<Batch> {
         if self.carry.is_empty() {
             self.carry.push_back(self.queue.recv().await?);
         }
         recent.has_room(Source::Commands).await; // dropped meanwhile, it has lost nothing
+        self.clock.company(self.carry.len() + self.queue.len()).await;
         let mut waiting = Vec::from(std::mem::take(&mut self.carry));
         while waiting.len() < batch_max
             && let Ok(next) = self.queue.try_recv()
@@ -90,14 +94,18 @@ pub struct Clock {
     behind: LaneSet,
     /// The last lane of either that had its turn.
     last: [Option<Lane>; 2],
+    work: ClockWork,
 }
 
 impl Clock {
-    pub fn new(queue: mpsc::Receiver<Lane>) -> Clock {
-        Clock { queue, due: LaneSet::default(), behind: LaneSet::default(), last: [None; 2] }
+    pub fn new(queue: mpsc::Receiver<Lane>, work: ClockWork) -> Clock {
+        Clock { queue, due: LaneSet::default(), behind: LaneSet::default(), last: [None; 2], work }
     }
 
+    /// Asked for once the batch before has been carried out.
     async fn next(&mut self, recent: &Recent) -> Option<Batch> {
+        self.work.is_at(LaneSet::default());
+        self.work.set_behind(!self.behind.is_empty());
         if self.due.is_empty() && self.behind.is_empty() {
             self.due.insert(self.queue.recv().await?);
         }
@@ -108,7 +116,9 @@ impl Clock {
         let [last_due, last_behind] = &mut self.last;
         let behind = take_turns(&mut self.behind, last_behind, 1);
         let due = take_turns(&mut self.due, last_due, DUE_LANES_MAX - behind.len());
-        Some(Batch { ticks: due.union(behind), ..Batch::default() })
+        let ticks = due.union(behind);
+        self.work.is_at(ticks);
+        Some(Batch { ticks, ..Batch::default() })
     }
 }
 
@@ -134,7 +144,7 @@ mod tests {
 
     fn clock(due: LaneSet, behind: LaneSet) -> (mpsc::Sender<Lane>, Clock) {
         let (ring, queue) = mpsc::channel(64);
-        (ring, Clock { due, behind, ..Clock::new(queue) })
+        (ring, Clock { due, behind, ..Clock::new(queue, ClockWork::default()) })
     }
 
     #[tokio::test]
@@ -147,6 +157,17 @@ mod tests {
         assert_eq!(batches, [lanes([3, 7]), lanes([40])]);
         drop(ring);
         assert!(clock.next(&Recent::default()).await.is_none(), "nothing is left, and nobody rings any more");
+    }
+
+    #[tokio::test]
+    async fn the_clock_says_which_lanes_to_keep_away_from() {
+        let (ring, mut clock) = clock(lanes([7]), LaneSet::default());
+        let work = clock.work.clone();
+        clock.next(&Recent::default()).await;
+        assert!(work.meets(lanes([7, 8])) && !work.meets(lanes([8])));
+        drop(ring);
+        clock.next(&Recent::default()).await;
+        assert!(!work.meets(lanes([7])), "its batch is done");
     }
 
     #[tokio::test]
