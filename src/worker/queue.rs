@@ -12,7 +12,7 @@ use crate::relay::{Recent, Source};
 
 /// How many due holds a batch carries out at most. A command of their lanes waits for them, one of another lane does
 /// not.
-pub(super) const DUE_MAX: usize = 512;
+pub(super) const DUE_MAX: usize = 256;
 
 /// How many lanes they are taken from at most.
 const DUE_LANES_MAX: usize = 16;
