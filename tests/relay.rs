@@ -401,6 +401,38 @@ async fn a_relay_killed_between_acknowledgement_and_cursor_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_streams_end_tells_is_stored_before_more_is_published() {
+    let mut berth = Berth::new().await;
+    berth.commit(1..2, 3).await;
+    let relay = berth.relay().await;
+    berth.stored(3).await;
+    berth.settle().await;
+    relay.stop().await;
+    // As if a relay had been killed before it stored them.
+    berth.run("update relay_cursor set seq = 1 where lane = 1").await;
+    let mut keeper = PgConnection::connect(&berth.database_url).await.unwrap();
+    let mut locked = keeper.begin().await.unwrap();
+    sqlx::query("select from relay_cursor for update").execute(&mut *locked).await.unwrap();
+    berth.commit(1..2, 1).await;
+    let relay = berth.relay().await;
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async {
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut berth.sql).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the cursors are being stored", waiting).await;
+    for _ in 0..200 {
+        assert_eq!(berth.last_sequence().await, 3, "nothing is published before they are");
+    }
+    locked.rollback().await.unwrap();
+    berth.stored(4).await;
+    berth.settle().await;
+    berth.check_whole().await;
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_relays_each_event_comes_once() {
     let mut berth = Berth::new().await;
     let relays = [berth.relay().await, berth.relay().await];

@@ -116,6 +116,9 @@ impl EventStream {
         entries: Vec<Entry>,
         last_sequence: u64,
     ) -> Result<Option<Staged>, RelayError> {
+        if entries.is_empty() {
+            return Ok(staged);
+        }
         self.in_time("send a batch in time", self.send_all_but_last(staged, entries, last_sequence)).await
     }
 

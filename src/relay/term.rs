@@ -116,6 +116,10 @@ impl<'a> Term<'a> {
         watch: &mut Watch<'_>,
         stop: &CancellationToken,
     ) -> Result<Ended, RelayError> {
+        // What the tail has told can be two batches: it is stored before a third one stands above the stored cursors.
+        if !save(self.relay, self.lease, &std::mem::take(&mut self.unsaved)).await? {
+            return Ok(Ended::Lost);
+        }
         while !stop.is_cancelled() {
             if !self.renew().await? {
                 return Ok(Ended::Lost);
@@ -198,22 +202,22 @@ impl<'a> Term<'a> {
         let (relay, stream, lease) = (self.relay, self.stream, self.lease);
         let (size, ends_at, oldest, moved) = (staged.size, staged.ends_at, staged.oldest, staged.moved.clone());
         let saving = std::mem::take(&mut self.unsaved);
-        // Behind a full one there may be more in the journal.
-        let is_full = Room::of(Some(&staged)).is_none();
-        let more = async || {
-            if !is_full {
-                relay.recent.has(BATCH_WORTHWHILE).await
-            }
-        };
+        // Behind a full one there may be more in the journal: it is looked for once.
+        let mut is_full = Room::of(Some(&staged)).is_none();
         (self.left_at, self.has_more) = (Some(Instant::now()), true);
         let mut committing = pin!(async { tokio::join!(stream.commit(staged), save(relay, lease, &saving)) });
         let (committed, saved) = loop {
             tokio::select! {
                 biased;
                 done = &mut committing => break done,
-                () = more(), if self.has_more => self.fill(ends_at).await?,
+                () = relay.recent.has(if is_full { 0 } else { BATCH_WORTHWHILE }), if self.has_more => {
+                    self.fill(ends_at).await?;
+                    self.has_more |= is_full;
+                    is_full = false;
+                }
             }
         };
+        self.has_more = true;
         committed?;
         (self.last_sequence, self.unsaved) = (ends_at, moved);
         let lag = clock::now().signed_duration_since(oldest).as_seconds_f64().max(0.0);
