@@ -70,7 +70,7 @@ impl Recent {
             inner.counts[source as usize] += 1;
             inner.lanes.entry(entry.lane).or_default().push_back((source, entry));
         }
-        if inner.counts.iter().sum::<usize>() > KEPT_MAX {
+        if inner.kept() > KEPT_MAX {
             inner.forget();
         }
         drop(inner);
@@ -95,7 +95,7 @@ impl Recent {
     pub(super) async fn has(&self, count: usize) {
         loop {
             let added = self.0.added.notified();
-            if self.lock().counts.iter().sum::<usize>() >= count {
+            if self.lock().kept() >= count {
                 return;
             }
             added.await;
@@ -146,6 +146,10 @@ impl Recent {
 }
 
 impl Inner {
+    fn kept(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
     fn forget(&mut self) {
         self.lanes.clear();
         self.counts = [0; 2];

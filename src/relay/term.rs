@@ -24,12 +24,14 @@ const BATCH_WORTHWHILE: usize = 128;
 /// Of each lane, the last `seq` that stands in the stream.
 pub(super) type Cursors = BTreeMap<Lane, i64>;
 
-/// Each batch is a sync of the stream and a write of cursors, which the requests of the same machine pay for. So one
-/// leaves at once if it has so many events,
-const BATCH_LARGE: usize = 512;
-/// otherwise not before so long after the one before,
+/// So long after a batch the next one leaves: each is a sync of the stream and a write of cursors, which the requests of
+/// the same machine pay for. An event that comes after a pause leaves at once.
 const PACE: Duration = Duration::from_millis(40);
-/// and if even that would not make it larger than this, sooner. An event that comes after a pause leaves at once.
+
+/// A batch of so many events waits for nothing.
+const BATCH_LARGE: usize = 512;
+
+/// One of fewer than these waits less: it would share its cost with hardly any.
 const BATCH_SMALL: usize = 64;
 const PACE_SMALL: Duration = Duration::from_millis(10);
 
@@ -143,7 +145,7 @@ impl<'a> Term<'a> {
         }
         // What has been decided is published by this worker rather than by the next that starts.
         self.fill(self.last_sequence).await?;
-        if self.staged.is_some() && self.commit().await? == Step::Lost {
+        if self.commit().await? == Step::Lost {
             return Ok(Ended::Lost);
         }
         let is_saved = save(self.relay, self.lease, &self.unsaved).await?;

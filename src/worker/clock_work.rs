@@ -34,7 +34,7 @@ impl ClockWork {
 
     /// Is more due than its last batch could carry out?
     pub fn set_behind(&self, is_behind: bool) {
-        self.0.is_behind.send_if_modified(|was_behind| std::mem::replace(was_behind, is_behind) != is_behind);
+        self.0.is_behind.send_replace(is_behind);
     }
 
     /// While it is behind, commands wait here for others to share a batch with: what a batch costs whatever its size

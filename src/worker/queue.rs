@@ -159,15 +159,21 @@ mod tests {
         assert!(clock.next(&Recent::default()).await.is_none(), "nothing is left, and nobody rings any more");
     }
 
-    #[tokio::test]
-    async fn the_clock_says_which_lanes_to_keep_away_from() {
-        let (ring, mut clock) = clock(lanes([7]), LaneSet::default());
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_says_where_it_is_and_whether_it_is_behind() {
+        let (ring, mut clock) = clock(lanes([7]), lanes([3]));
         let work = clock.work.clone();
+        let is_behind = async || {
+            let began = tokio::time::Instant::now();
+            work.company(1).await;
+            !began.elapsed().is_zero()
+        };
         clock.next(&Recent::default()).await;
-        assert!(work.meets(lanes([7, 8])) && !work.meets(lanes([8])));
+        assert!(work.meets(lanes([7, 8])) && work.meets(lanes([3])) && !work.meets(lanes([8])));
+        assert!(is_behind().await);
         drop(ring);
         clock.next(&Recent::default()).await;
-        assert!(!work.meets(lanes([7])), "its batch is done");
+        assert!(!work.meets(lanes([3, 7])) && !is_behind().await, "its batch is done");
     }
 
     #[tokio::test]
