@@ -34,6 +34,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "BERTH_DECIDERS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub deciders: u8,
 
+    /// Whether the workers share the lanes among them, and pass each request on to the worker that has its lane
+    #[arg(long, env = "BERTH_HOMES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub homes: bool,
+
     /// Most requests in one batch
     #[arg(long, env = "BERTH_BATCH_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub batch_max: u32,

@@ -15,6 +15,8 @@ use crate::store::start::Database;
 
 /// How often the database is asked for what is due next: what other workers wrote, and did not live to carry out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How late what is due in another worker's lane may become before it is carried out here all the same.
+const OVERDUE: TimeDelta = TimeDelta::seconds(5);
 /// Between two looks after lanes were carried out.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -96,13 +98,15 @@ impl Alarm {
     }
 }
 
-/// Tells `tick` of every lane that is due, until `stop`. Asked every second, the database is missed here first where
+/// Tells `tick` of every lane that is due, until `stop`. What `is_home` denies is another worker's to look after; what
+/// this worker has written itself, it looks after wherever it is. Asked every second, the database is missed here first where
 /// nothing is to be decided: then `is_up` is set to false.
 pub async fn run(
     alarm: Alarm,
     database: Database,
     is_up: watch::Sender<bool>,
     tick: impl Fn(Lane),
+    is_home: impl Fn(Lane) -> bool,
     stop: CancellationToken,
 ) {
     let reader = Reader::new(database.clone());
@@ -115,7 +119,7 @@ pub async fn run(
             match reader.next_due().await {
                 Ok((due, now)) => {
                     ahead = now - clock::now();
-                    alarm.set(due.into_iter());
+                    alarm.set(due.into_iter().filter(|(lane, at)| is_home(*lane) || *at + OVERDUE < now));
                 }
                 Err(error) => {
                     tracing::warn!(%error, cause = %error.source, "could not look for what is due");

@@ -41,16 +41,18 @@ impl Lane {
         Lane::hash(&[b"locks", tenant.as_str().as_bytes()])
     }
 
-    /// FNV-1a with a final mix. It need not withstand an adversary, who could find names of one lane anyway; it is
-    /// asked many times a request, and must never change.
     fn hash(parts: &[&[u8]]) -> Lane {
-        let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        Lane((mixed >> 58) as u8)
+        Lane((hash(parts) >> 58) as u8)
     }
+}
+
+/// FNV-1a with a final mix. It need not withstand an adversary, who could find names of one lane anyway; it is asked
+/// many times a request, and must never change.
+pub fn hash(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter().chain(&[0]));
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 /// A set of lanes, as the 64 bits that they are.

@@ -7,6 +7,8 @@
 //! | `berth_requests_in_flight` | requests in hand |
 //! | `berth_batches_total`, `berth_batch_requests`, `berth_batch_events`, `berth_batch_duration_seconds` | batches committed, their sizes, from lock to commit |
 //! | `berth_batches_not_committed_total{why}` | batches that were not committed as decided |
+//! | `berth_passed_on_total` | requests passed on to the worker that is at home in their lane |
+//! | `berth_taken_back_total` | of these, those that nobody took there |
 //! | `berth_replies_dropped_total` | requests whose reply subject lies outside the inbox space |
 //! | `berth_slow_consumer_total` | times that the client library dropped messages |
 //! | `berth_ticks_total`, `berth_tick_lateness_seconds` | holds changed by the clock, and how late |
@@ -50,6 +52,8 @@ struct Inner {
     batch_events: Histogram<u64>,
     batch_duration: Histogram<f64>,
     not_committed: Counter<u64>,
+    passed_on: Counter<u64>,
+    taken_back: Counter<u64>,
     replies_dropped: Counter<u64>,
     slow_consumer: Counter<u64>,
     ticks: Counter<u64>,
@@ -116,6 +120,16 @@ impl Metrics {
         self.inner.not_committed.add(1, &[KeyValue::new("why", why)]);
     }
 
+    /// A request was passed on to the worker that is at home in its lane.
+    pub fn passed_on(&self) {
+        self.inner.passed_on.add(1, &[]);
+    }
+
+    /// A request that was passed on found nobody there.
+    pub fn taken_back(&self) {
+        self.inner.taken_back.add(1, &[]);
+    }
+
     /// A request named a reply subject outside the inbox space and was dropped.
     pub fn foreign_reply(&self) {
         self.inner.replies_dropped.add(1, &[]);
@@ -179,6 +193,8 @@ impl Inner {
             batch_events: sizes("berth_batch_events", "Events in a batch"),
             batch_duration: seconds("berth_batch_duration", "From a batch's lock to its commit"),
             not_committed: counter("berth_batches_not_committed", "Batches that were not committed as decided"),
+            passed_on: counter("berth_passed_on", "Requests passed on to the worker that is at home in their lane"),
+            taken_back: counter("berth_taken_back", "Requests passed on that nobody took there"),
             replies_dropped: counter("berth_replies_dropped", "Requests with a reply subject outside the inbox space"),
             slow_consumer: counter("berth_slow_consumer", "Times that the client library dropped messages"),
             ticks: counter("berth_ticks", "Holds changed by the clock"),

@@ -26,6 +26,22 @@ pub enum NoAddress {
     Verb,
 }
 
+/// What a worker says of itself to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Here,
+    Gone,
+}
+
+impl Presence {
+    fn name(self) -> &'static str {
+        match self {
+            Presence::Here => "here",
+            Presence::Gone => "gone",
+        }
+    }
+}
+
 impl Subjects {
     /// `root`: `[a-z0-9][a-z0-9_-]{0,31}`; anything else gives `None`.
     pub fn new(root: &str) -> Option<Subjects> {
@@ -103,6 +119,29 @@ impl Subjects {
     /// `BERTH_SUBMIT` and its like: the root in capitals.
     pub fn stream(&self, name: &str) -> String {
         format!("{}_{name}", self.root.to_ascii_uppercase())
+    }
+
+    /// `berth.home.v1.<worker>`: below it stands the subject of each request that another worker passes on to this one.
+    pub fn home(&self, worker: &str) -> String {
+        format!("{}.home.v1.{worker}", self.root)
+    }
+
+    /// `berth.home.v1.here.<worker>`, `berth.home.v1.gone.<worker>`: where a worker says that it may be passed requests,
+    /// or may not any more.
+    pub fn presence(&self, presence: Presence, worker: &str) -> String {
+        format!("{}.home.v1.{}.{worker}", self.root, presence.name())
+    }
+
+    /// All that workers say of their presence, and nothing that they pass on.
+    pub fn presence_all(&self) -> String {
+        format!("{}.home.v1.*.*", self.root)
+    }
+
+    /// What a worker has said on such a subject, and which one.
+    pub fn heard<'a>(&self, subject: &'a str) -> Option<(Presence, &'a str)> {
+        let (presence, worker) = subject.strip_prefix(&self.root)?.strip_prefix(".home.v1.")?.split_once('.')?;
+        let presence = [Presence::Here, Presence::Gone].into_iter().find(|known| known.name() == presence)?;
+        Some((presence, worker))
     }
 
     /// Where workers tell each other that the journal has grown.

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use async_nats::HeaderMap;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Answerer};
 use super::dispatch::Dispatcher;
+use super::homes::WorkerId;
+use super::pass_on::{Parcel, PassOn};
 use super::reader::Queries;
 use super::waiting::{Permit, Waiting};
 use crate::clock;
@@ -31,6 +34,7 @@ pub struct Intake {
     pub subjects: Subjects,
     pub dispatcher: Dispatcher,
     pub queries: Queries,
+    pub pass_on: PassOn,
     pub metrics: Metrics,
     /// One permit for each request that may be in hand.
     pub in_hand: Arc<Semaphore>,
@@ -41,13 +45,15 @@ pub struct Intake {
 
 /// A request as it arrived, whichever way it came.
 #[derive(Debug)]
-pub struct Arrival<'a> {
+pub struct Arrival {
     pub verb: Verb,
     pub tenant: Option<Tenant>,
-    pub headers: &'a HeaderMap,
-    pub payload: &'a [u8],
+    pub headers: HeaderMap,
+    pub payload: Bytes,
     /// The key of a submitted message that brought none.
     pub own_key: Option<IdempotencyKey>,
+    /// It is decided here, wherever its lane is at home.
+    pub is_at_home: bool,
 }
 
 impl Intake {
@@ -66,11 +72,11 @@ impl Intake {
     }
 
     /// Decodes a request and hands it on; what is refused here is answered here.
-    pub async fn take(&self, arrival: Arrival<'_>, answerer: Answerer, permit: Permit) {
+    pub async fn take(&self, mut arrival: Arrival, answerer: Answerer, permit: Permit) {
         let arrived = Instant::now();
         let verb = arrival.verb;
-        let headers = headers(arrival.headers);
-        let decoded = match decode(verb, arrival.tenant.as_ref(), &headers, arrival.payload) {
+        let headers = headers(&arrival.headers);
+        let decoded = match decode(verb, arrival.tenant.as_ref(), &headers, &arrival.payload) {
             Ok(decoded) => decoded,
             Err(refusal) => return self.refuse(verb, arrived, answerer, &refusal, headers.trace()).await,
         };
@@ -92,13 +98,47 @@ impl Intake {
                 if verb.is_mutation() && self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let key = key.or(arrival.own_key).filter(|_| verb.is_mutation() && !is_dry_run);
+                let key = key.or(arrival.own_key.take()).filter(|_| verb.is_mutation() && !is_dry_run);
                 let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
-                let (tenant, entropy) = (arrival.tenant, clock::entropy());
+                let (tenant, entropy) = (arrival.tenant.take(), clock::entropy());
                 let siblings = Siblings::default();
-                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
+                let mut request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
+                let answerer = match (self.home_of(&arrival, &mut request), answerer) {
+                    (Some(home), Answerer::Inbox(inbox)) => {
+                        arrival.tenant = request.tenant;
+                        drop(permit);
+                        return self.pass(Parcel { home, arrival, request: inbox }).await;
+                    }
+                    (_, answerer) => answerer,
+                };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
+            }
+        }
+    }
+
+    /// The worker to which it is passed on. What asks by kind has no lane yet.
+    fn home_of(&self, arrival: &Arrival, request: &mut Request) -> Option<WorkerId> {
+        let is_passed_on = !arrival.is_at_home && request.command.wanted_kinds().is_empty();
+        is_passed_on.then(|| self.pass_on.homes.elsewhere(request.lanes())).flatten()
+    }
+
+    async fn pass(&self, parcel: Parcel) {
+        match self.pass_on.send(parcel).await {
+            Ok(()) => self.metrics.passed_on(),
+            Err(parcel) => self.take_back(*parcel).await,
+        }
+    }
+
+    /// Takes a request that could not be passed on, or that nobody took where it was passed on to.
+    pub async fn take_back(&self, parcel: Parcel) {
+        let arrival = Arrival { is_at_home: true, ..parcel.arrival };
+        let answerer = Answerer::Inbox(parcel.request);
+        match self.try_admit() {
+            Some(permit) => Box::pin(self.take(arrival, answerer, permit)).await,
+            None => {
+                let trace = headers(&arrival.headers).trace();
+                self.refuse(arrival.verb, Instant::now(), answerer, &Intake::overloaded(), trace).await;
             }
         }
     }

@@ -16,6 +16,7 @@ use super::connect::Connections;
 use super::dispatch::Dispatcher;
 use super::intake::Intake;
 use super::lanes::Lanes;
+use super::pass_on::PassOn;
 use super::pipeline::{Decider, Shared};
 use super::reader::Queries;
 use super::tenants::Tenants;
@@ -160,9 +161,10 @@ impl Worker {
             backlog: backlog.clone(),
         };
         let intake = Intake {
-            subjects,
             queries: Queries { reader: Reader::new(reads), payload_bytes_max: connections.requests.max_payload() },
             dispatcher: dispatcher.clone(),
+            pass_on: PassOn::new(connections.requests.clone(), subjects.clone()),
+            subjects,
             metrics,
             in_hand: Arc::new(Semaphore::new(in_flight_max)),
             backlog,
@@ -177,14 +179,21 @@ impl Worker {
             is_up,
             background_stop: CancellationToken::new(),
             background: TaskTracker::new(),
-            database: database.clone(),
+            database,
         };
-        let stop = &worker.background_stop;
-        worker.background.spawn(relay.run(stop.clone()));
-        let tick = move |lane| dispatcher.tick(lane);
-        worker.background.spawn(ticker::run(alarm, database.clone(), worker.is_up.clone(), tick, stop.clone()));
-        worker.background.spawn(sweep(database, config.clone(), stop.clone()));
+        worker.start_background(relay, alarm, config.clone());
         worker
+    }
+
+    fn start_background(&self, relay: Relay, alarm: Alarm, config: WorkerConfig) {
+        let (database, stop) = (self.database.clone(), self.background_stop.clone());
+        let (dispatcher, homes) = (self.intake.dispatcher.clone(), self.intake.pass_on.homes.clone());
+        let tick = move |lane| dispatcher.tick(lane);
+        let is_home = move |lane| homes.is_here(lane);
+        let ticker = ticker::run(alarm, database.clone(), self.is_up.clone(), tick, is_home, stop.clone());
+        self.background.spawn(relay.run(stop.clone()));
+        self.background.spawn(ticker);
+        self.background.spawn(sweep(database, config, stop));
     }
 
     /// Takes requests until `stop`, except while Postgres can't be reached: a worker that answers `unavailable` would
@@ -203,11 +212,10 @@ impl Worker {
                 self.intake.clone(),
                 round.child_token(),
             );
-            let inboxes = &config.inbox_prefixes;
             let requests = service::serve(
                 &self.connections.requests,
                 &self.intake,
-                inboxes,
+                config,
                 || set_ready(true),
                 round.child_token(),
             );

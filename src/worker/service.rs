@@ -9,7 +9,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answerer;
+use super::homes::WorkerId;
 use super::intake::{self, Arrival, Intake};
+use super::neighbours::Neighbours;
+use super::pass_on::REPLY_HEADER;
+use crate::config::WorkerConfig;
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
 use crate::wire::verb::Verb;
@@ -19,7 +23,7 @@ use crate::wire::verb::Verb;
 pub async fn serve(
     client: &async_nats::Client,
     intake: &Intake,
-    inbox_prefixes: &[String],
+    config: &WorkerConfig,
     subscribed: impl FnOnce(),
     stop: CancellationToken,
 ) -> Result<(), async_nats::Error> {
@@ -30,66 +34,127 @@ pub async fn serve(
         .queue_group(&root)
         .start(&root, env!("CARGO_PKG_VERSION"))
         .await?;
-    let inboxes: Vec<String> = inbox_prefixes.iter().map(|prefix| format!("{prefix}.")).collect();
+    let me: WorkerId = service.info().await.id.into();
+    let inboxes = config.inbox_prefixes.iter().map(|prefix| format!("{prefix}.")).collect();
+    let door = Door { intake: intake.clone(), inboxes, home: format!("{}.", intake.subjects.home(&me)) };
+    let leaving = CancellationToken::new();
     let mut endpoints = JoinSet::new();
     for verb in Verb::ALL {
         let builder = service.endpoint_builder().name(verb.name());
         let endpoint = builder.add(intake.subjects.service(verb)).await?;
-        endpoints.spawn(serve_verb(endpoint, verb, intake.clone(), inboxes.clone(), stop.clone()));
+        endpoints.spawn(door.clone().serve(endpoint, Some(verb), leaving.clone()));
     }
+    let mut neighbours = match config.homes {
+        true => {
+            let endpoint = service.endpoint_builder().name("home").add(format!("{}>", door.home)).await?;
+            endpoints.spawn(door.clone().serve(endpoint, None, leaving.clone()));
+            Some(Neighbours::listen(client, intake, me.clone()).await?)
+        }
+        false => None,
+    };
     // The server takes one connection's words in order: once it has passed this on, it knows every subscription.
-    client.request(format!("$SRV.PING.{root}.{}", service.info().await.id), Default::default()).await?;
+    client.request(format!("$SRV.PING.{root}.{me}"), Default::default()).await?;
     subscribed();
+    let told = async {
+        match &mut neighbours {
+            Some(neighbours) => neighbours.keep(&stop).await,
+            None => stop.cancelled().await,
+        }
+    };
+    tokio::select! {
+        () = told => (),
+        _ = endpoints.join_next() => (), // its subscription is closed, and so is the connection
+    }
+    if let Some(neighbours) = neighbours {
+        neighbours.leave().await;
+    }
+    leaving.cancel();
     while endpoints.join_next().await.is_some() {}
     service.stop().await
 }
 
-async fn serve_verb(mut endpoint: Endpoint, verb: Verb, intake: Intake, inboxes: Vec<String>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            request = endpoint.next() => match request {
-                Some(request) => take(request, verb, &intake, &inboxes).await,
-                None => return,
-            },
-            () = stop.cancelled() => break,
-        }
-    }
-    if let Err(error) = endpoint.stop().await {
-        tracing::warn!(%error, "could not unsubscribe");
-    }
-    while let Some(request) = endpoint.next().await {
-        take(request, verb, &intake, &inboxes).await;
-    }
+/// Where requests come in.
+#[derive(Clone)]
+struct Door {
+    intake: Intake,
+    /// Each with its dot.
+    inboxes: Vec<String>,
+    /// What stands before the subject of a request that is passed on to this worker.
+    home: String,
 }
 
-async fn take(mut request: Request, verb: Verb, intake: &Intake, inboxes: &[String]) {
-    let arrived = Instant::now();
-    if let Some(reply) = &request.message.reply
-        && !inboxes.iter().any(|inbox| reply.starts_with(inbox.as_str()))
-    {
-        // Answering would let a tenant publish, with the worker's rights, where it may not publish itself.
-        intake.metrics.foreign_reply();
-        tracing::warn!(subject = %request.message.subject, "a request with a reply subject outside the inbox space");
-        return;
-    }
-    let subject = request.message.subject.clone();
-    let headers = request.message.headers.take().unwrap_or_default();
-    let payload = std::mem::take(&mut request.message.payload);
-    let trace = || intake::headers(&headers).trace();
-    let answerer = Answerer::Inbox(Box::new(request));
-    let Some(permit) = intake.try_admit() else {
-        return intake.refuse(verb, arrived, answerer, &Intake::overloaded(), trace()).await;
-    };
-    let tenant = match intake.subjects.address(&subject) {
-        Ok(Address { tenant, .. }) => tenant,
-        Err(fault) => {
-            let refusal = match fault {
-                NoAddress::Tenant => Refusal::NotFound,
-                NoAddress::Verb => Refusal::UnknownVerb,
-            };
-            return intake.refuse(verb, arrived, answerer, &refusal, trace()).await;
+impl Door {
+    /// `verb`: `None` where other workers pass requests on.
+    async fn serve(self, mut endpoint: Endpoint, verb: Option<Verb>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                request = endpoint.next() => match request {
+                    Some(request) => self.open(request, verb).await,
+                    None => return,
+                },
+                () = stop.cancelled() => break,
+            }
         }
-    };
-    let arrival = Arrival { verb, tenant, headers: &headers, payload: &payload, own_key: None };
-    intake.take(arrival, answerer, permit).await;
+        if let Err(error) = endpoint.stop().await {
+            tracing::warn!(%error, "could not unsubscribe");
+        }
+        while let Some(request) = endpoint.next().await {
+            self.open(request, verb).await;
+        }
+    }
+
+    async fn open(&self, request: Request, verb: Option<Verb>) {
+        match verb {
+            Some(verb) => self.take(request, verb, false).await,
+            None => self.take_passed_on(request).await,
+        }
+    }
+
+    /// Makes it the request that it was.
+    async fn take_passed_on(&self, mut request: Request) {
+        let message = &mut request.message;
+        let subject = message.subject.strip_prefix(&self.home).unwrap_or_default().to_owned();
+        let Ok(Address { verb, .. }) = self.intake.subjects.address(&subject) else {
+            tracing::warn!(subject, "what was passed on is no request");
+            return;
+        };
+        let reply = message.headers.as_ref().and_then(|headers| headers.get(REPLY_HEADER));
+        message.reply = reply.map(|reply| reply.as_str()).filter(|reply| !reply.is_empty()).map(Into::into);
+        message.subject = subject.into();
+        self.take(request, verb, true).await;
+    }
+
+    async fn take(&self, mut request: Request, verb: Verb, is_at_home: bool) {
+        let arrived = Instant::now();
+        let intake = &self.intake;
+        if let Some(reply) = &request.message.reply
+            && !self.inboxes.iter().any(|inbox| reply.starts_with(inbox.as_str()))
+        {
+            // Answering would let a tenant publish, with the worker's rights, where it may not publish itself.
+            intake.metrics.foreign_reply();
+            let subject = &request.message.subject;
+            tracing::warn!(%subject, "a request with a reply subject outside the inbox space");
+            return;
+        }
+        let subject = request.message.subject.clone();
+        let headers = request.message.headers.take().unwrap_or_default();
+        let payload = std::mem::take(&mut request.message.payload);
+        let trace = || intake::headers(&headers).trace();
+        let answerer = Answerer::Inbox(Box::new(request));
+        let Some(permit) = intake.try_admit() else {
+            return intake.refuse(verb, arrived, answerer, &Intake::overloaded(), trace()).await;
+        };
+        let tenant = match intake.subjects.address(&subject) {
+            Ok(Address { tenant, .. }) => tenant,
+            Err(fault) => {
+                let refusal = match fault {
+                    NoAddress::Tenant => Refusal::NotFound,
+                    NoAddress::Verb => Refusal::UnknownVerb,
+                };
+                return intake.refuse(verb, arrived, answerer, &refusal, trace()).await;
+            }
+        };
+        let arrival = Arrival { verb, tenant, headers, payload, own_key: None, is_at_home };
+        intake.take(arrival, answerer, permit).await;
+    }
 }

@@ -97,8 +97,8 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
     }));
     match address {
         Ok(Address { tenant: Some(tenant), verb }) => {
-            let arrival =
-                Arrival { verb, tenant: Some(tenant), headers: &headers, payload: &payload, own_key: Some(own_key) };
+            let (tenant, own_key) = (Some(tenant), Some(own_key));
+            let arrival = Arrival { verb, tenant, headers, payload, own_key, is_at_home: true };
             intake.take(arrival, answerer, permit).await;
         }
         // Counted with the reads: there is no such verb.

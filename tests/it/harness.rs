@@ -51,6 +51,7 @@ pub fn config(database_url: &str, nats_url: &str, root: &str) -> WorkerConfig {
     let mut config = Defaults::parse_from(arguments).worker;
     config.http_addr = SocketAddr::from(([127, 0, 0, 1], 0));
     config.deciders = 2;
+    config.homes = false; // the workers of a test meet in every lane, unless it is about homes
     config
 }
 
@@ -89,6 +90,8 @@ pub struct Berth {
     pub nats_url: String,
     pub nats: async_nats::Client,
     pub workers: Vec<Worker>,
+    /// Whether its workers have homes.
+    pub homes: bool,
 }
 
 /// An answer, as a client sees it.
@@ -161,11 +164,12 @@ impl Berth {
     pub async fn on(database_url: String, nats_url: String, root: String) -> Berth {
         Database::connect(&database_url, 2).await.unwrap().migrate().await.unwrap();
         let nats = async_nats::connect(&nats_url).await.unwrap();
-        Berth { root, database_url, nats_url, nats, workers: Vec::new() }
+        Berth { root, database_url, nats_url, nats, workers: Vec::new(), homes: false }
     }
 
     pub fn config(&self) -> WorkerConfig {
-        config(&self.database_url, &self.nats_url, &self.root)
+        let config = config(&self.database_url, &self.nats_url, &self.root);
+        WorkerConfig { homes: self.homes, ..config }
     }
 
     pub async fn add_worker(&mut self) {

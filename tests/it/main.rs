@@ -10,6 +10,7 @@ mod crashes;
 mod documents;
 mod dry_run;
 mod harness;
+mod homes;
 mod idempotency;
 mod lifecycle;
 mod limits;

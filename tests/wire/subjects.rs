@@ -3,7 +3,7 @@
 use berth::domain::event::EventType;
 use berth::domain::hold::Kind;
 use berth::domain::id::Tenant;
-use berth::wire::subject::{Address, NoAddress, Subjects};
+use berth::wire::subject::{Address, NoAddress, Presence, Subjects};
 use berth::wire::verb::Verb;
 
 use crate::samples::tenant;
@@ -80,4 +80,19 @@ fn a_root_is_one_plain_token() {
         assert!(Subjects::new(root).is_none(), "{root}");
     }
     assert_eq!(Subjects::new("berth2").unwrap().stream("SUBMIT"), "BERTH2_SUBMIT");
+}
+
+#[test]
+fn what_workers_say_of_themselves_is_told_from_what_they_pass_on() {
+    let subjects = Subjects::new("berth").unwrap();
+    for presence in [Presence::Here, Presence::Gone] {
+        let subject = subjects.presence(presence, "w1");
+        assert_eq!(subjects.heard(&subject), Some((presence, "w1")));
+        let all = subjects.presence_all();
+        let mut tokens = subject.split('.').zip(all.split('.'));
+        assert!(tokens.all(|(token, pattern)| pattern == "*" || pattern == token), "{subject}");
+    }
+    let passed_on = format!("{}.berth.v1.acme.reserve", subjects.home("w1"));
+    assert_eq!(subjects.heard(&passed_on), None);
+    assert_ne!(passed_on.split('.').count(), subjects.presence_all().split('.').count());
 }

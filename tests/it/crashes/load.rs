@@ -31,17 +31,23 @@ const ROUNDS_MORE: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_under_load_every_answer_is_kept_and_every_key_has_one_effect() {
-    killed_under_load(false).await;
+    killed_under_load(false, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_holds_for_a_tenant_with_limits_and_they_do_too() {
-    killed_under_load(true).await;
+    killed_under_load(true, false).await;
 }
 
-async fn killed_under_load(has_limits: bool) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_where_workers_pass_requests_on_to_each_other() {
+    killed_under_load(false, true).await;
+}
+
+async fn killed_under_load(has_limits: bool, homes: bool) {
     let mut stack = start_stack().await;
-    let berth = Berth::on(stack.database_url(), stack.nats_url(), "berth".to_owned()).await;
+    let mut berth = Berth::on(stack.database_url(), stack.nats_url(), "berth".to_owned()).await;
+    berth.homes = homes;
     let mut workers = vec![WorkerProcess::start(&berth).await, WorkerProcess::start(&berth).await];
     for (pool, capacity, grain) in [("tight-a", 16, 1), ("tight-b", 16, 1), ("short", 8, 1), ("long", 1000, 900)] {
         berth.admin("pool_put", json!({"pool": pool, "capacity": capacity, "grain_seconds": grain})).await.ok();

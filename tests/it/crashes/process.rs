@@ -37,6 +37,7 @@ impl WorkerProcess {
         let mut child = Command::new(env!("CARGO_BIN_EXE_berth"))
             .args(["worker", "--database-url", database_url, "--nats-url", nats_url])
             .args(["--subject-root", &berth.root, "--http-addr", "127.0.0.1:0", "--deciders", "2"])
+            .args(["--homes", &berth.homes.to_string()])
             .env("BERTH_LOG", "json")
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())

@@ -1,0 +1,117 @@
+//! Passes requests on to the worker that is at home in their lane, which answers them. What nobody takes there comes
+//! back: the server says so (`no responders`) to a reply subject of this worker's, and the requester's travels in a
+//! header.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, service};
+
+use super::homes::{Homes, WorkerId};
+use super::intake::Arrival;
+use crate::wire::subject::Subjects;
+
+/// Where the answer goes. Empty: nobody waits for one.
+pub const REPLY_HEADER: &str = "Berth-Reply";
+
+/// How long what was passed on is kept, in case that nobody takes it. The server says so at once.
+const KEPT: Duration = Duration::from_secs(1);
+/// How many of them at most.
+const KEPT_MAX: usize = 16_384;
+/// What a message grows by at most when it is passed on, bytes: the subject and the header.
+const GROWTH: usize = 1024;
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Parcel {
+    pub home: WorkerId,
+    pub arrival: Arrival,
+    pub request: Box<service::Request>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PassOn {
+    pub homes: Homes,
+    client: Client,
+    subjects: Subjects,
+    inbox: Arc<str>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// By number, counted up from `first`; `None`: taken out.
+#[derive(Debug, Default)]
+struct Kept {
+    first: u64,
+    parcels: VecDeque<(Instant, Option<Parcel>)>,
+}
+
+impl PassOn {
+    pub fn new(client: Client, subjects: Subjects) -> PassOn {
+        let inbox = client.new_inbox().into();
+        PassOn { homes: Homes::default(), client, subjects, inbox, kept: Arc::default() }
+    }
+
+    /// Where the server says that nobody has taken a request.
+    pub fn undelivered(&self) -> String {
+        format!("{}.*", self.inbox)
+    }
+
+    /// Sends it to its home. What can't be sent is given back.
+    pub async fn send(&self, parcel: Parcel) -> Result<(), Box<Parcel>> {
+        let message = &parcel.request.message;
+        if message.length + GROWTH > self.client.max_payload() {
+            return Err(Box::new(parcel));
+        }
+        let subject = format!("{}.{}", self.subjects.home(&parcel.home), message.subject);
+        let mut headers = parcel.arrival.headers.clone();
+        headers.insert(REPLY_HEADER, message.reply.as_deref().unwrap_or_default());
+        let payload = parcel.arrival.payload.clone();
+        let number = self.with(|kept| kept.keep(parcel, Instant::now()));
+        let undelivered = format!("{}.{number}", self.inbox);
+        match self.client.publish_with_reply_and_headers(subject, undelivered, headers, payload).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "could not pass a request on");
+                self.with(|kept| kept.take(number)).map_or(Ok(()), |parcel| Err(Box::new(parcel)))
+            }
+        }
+    }
+
+    /// What was passed on under the number that is the last token of this subject.
+    pub fn take_back(&self, subject: &str) -> Option<Parcel> {
+        let number = subject.rsplit('.').next()?.parse().ok()?;
+        self.with(|kept| kept.take(number))
+    }
+
+    /// Lets go of what has been taken by now.
+    pub fn forget_old(&self, now: Instant) {
+        self.with(|kept| kept.forget_old(now));
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, parcel: Parcel, now: Instant) -> u64 {
+        if self.parcels.len() >= KEPT_MAX {
+            self.parcels.pop_front();
+            self.first += 1;
+        }
+        self.parcels.push_back((now, Some(parcel)));
+        self.first + self.parcels.len() as u64 - 1
+    }
+
+    fn take(&mut self, number: u64) -> Option<Parcel> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.parcels.get_mut(place)?.1.take()
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let old = self.parcels.partition_point(|(kept, _)| now.duration_since(*kept) >= KEPT);
+        self.parcels.drain(..old);
+        self.first += old as u64;
+    }
+}
