@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self};
-use berth::relay::{Recent, Relay};
-use berth::store::journal::Journal;
+use berth::domain::event::EventType;
+use berth::domain::hold::Kind;
+use berth::domain::id::{Lane, Tenant};
+use berth::relay::{Recent, Relay, Source};
+use berth::store::journal::{Entry, Journal};
 use berth::store::start::Database;
 use berth::telemetry::Metrics;
 use berth::wire::subject::Subjects;
@@ -64,6 +67,7 @@ struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
     wake: Arc<Notify>,
+    recent: Recent,
     metrics: Metrics,
 }
 
@@ -88,16 +92,17 @@ impl Berth {
     /// With connections of its own, as another worker has them.
     async fn relay(&self) -> Running {
         let (stop, wake, metrics) = (CancellationToken::new(), Arc::new(Notify::new()), Metrics::new());
+        let recent = Recent::default();
         let relay = Relay {
             client: connect().await,
             subjects: self.subjects.clone(),
             journal: Journal::new(Database::connect(&self.database_url, 3).await.unwrap()),
             metrics: metrics.clone(),
             wake: Arc::clone(&wake),
-            recent: Recent::default(),
+            recent: recent.clone(),
             backlog: Arc::new(AtomicI64::new(0)),
         };
-        Running { task: tokio::spawn(relay.run(stop.clone())), stop, wake, metrics }
+        Running { task: tokio::spawn(relay.run(stop.clone())), stop, wake, recent, metrics }
     }
 
     /// Commits `count` more events of each of these lanes, as a batch does.
@@ -388,6 +393,38 @@ async fn a_relay_that_stands_by_wakes_the_holder_and_follows_it() {
     berth.settle().await;
     berth.check_whole().await;
     other.stop().await;
+}
+
+/// What is told here stands in no journal, so that it can come from nowhere else.
+#[tokio::test]
+async fn what_another_worker_tells_of_its_commits_is_not_read_back_from_the_journal() {
+    let mut berth = Berth::new().await;
+    let holder = berth.relay().await;
+    berth.commit(0..1, 1).await;
+    berth.stored(1).await;
+    let other = berth.relay().await;
+    let told = Entry {
+        lane: Lane::FIRST,
+        seq: 2,
+        event_id: uuid::Uuid::from_u128(7),
+        tenant: Tenant::parse("acme").unwrap(),
+        kind: Kind::Lock,
+        label: "UserDefined".to_owned(),
+        event_type: EventType::Active,
+        at: chrono::DateTime::UNIX_EPOCH,
+        payload: b"0:2".to_vec(),
+    };
+    let published = async {
+        while berth.last_sequence().await < 2 {
+            // Before it stands by, a relay keeps nothing to tell.
+            other.recent.add(Source::Commands, std::iter::once(told.clone()));
+            other.wake.notify_one();
+        }
+    };
+    within("the event that was told", published).await;
+    assert_eq!(berth.stream().await, BTreeMap::from([(0, vec![1, 2])]));
+    other.stop().await;
+    holder.stop().await;
 }
 
 #[tokio::test]

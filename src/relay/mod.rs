@@ -18,6 +18,7 @@ mod recent;
 mod tail;
 mod term;
 mod wake;
+mod word;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::publish::EventStream;
+use self::recent::Use;
 pub use self::recent::{Recent, Source};
 use self::term::{Ended, Term};
 use self::wake::{Wakes, Woken};
@@ -61,9 +63,9 @@ pub struct Relay {
     pub subjects: Subjects,
     pub journal: Journal,
     pub metrics: Metrics,
-    /// Woken by this worker's own commits.
+    /// Woken by this worker's own commits, and by what other workers tell.
     pub wake: Arc<Notify>,
-    /// What this worker has just committed.
+    /// What has just been committed.
     pub recent: Recent,
     /// Events that wait, as last seen: the intake refuses above its limit.
     pub backlog: Arc<std::sync::atomic::AtomicI64>,
@@ -96,11 +98,11 @@ impl RelayError {
 
 impl Relay {
     /// Publishes while it holds the lease, until `stop`; gives the lease up then. Errors are logged and retried.
-    /// While it stands by, it passes this worker's wake-ups on to the holder.
+    /// While it stands by, it tells the holder what this worker commits.
     pub async fn run(self, stop: CancellationToken) {
         let holder = clock::random_uuid();
         let stream = EventStream::new(&self.client, &self.subjects);
-        let mut wakes = Wakes::new(self.client.clone(), self.subjects.wake(), Arc::clone(&self.wake));
+        let mut wakes = Wakes::new(&self);
         let mut watch = Watch::new(&self);
         while !stop.is_cancelled() {
             if let Err(error) = self.hold_once(holder, &stream, &mut wakes, &mut watch, &stop).await {
@@ -120,14 +122,17 @@ impl Relay {
         watch: &mut Watch<'_>,
         stop: &CancellationToken,
     ) -> Result<(), RelayError> {
-        let Some(lease) = self.stand_by(holder, wakes, watch, stop).await? else { return Ok(()) };
+        self.recent.set_use(Use::Told);
+        let lease = self.stand_by(holder, wakes, watch, stop).await;
+        self.recent.set_use(Use::None);
+        let Some(lease) = lease? else { return Ok(()) };
         tracing::debug!(epoch = lease.epoch, "holds the relay's lease");
-        self.recent.want(true);
+        self.recent.set_use(Use::Published);
         let ended = match Term::begin(self, stream, lease).await {
             Ok(term) => term.publish(wakes, watch, stop).await,
             Err(error) => Err(error),
         };
-        self.recent.want(false);
+        self.recent.set_use(Use::None);
         if !matches!(ended, Ok(Ended::Lost)) {
             self.journal.release(lease).await?;
         }
@@ -148,12 +153,8 @@ impl Relay {
             }
             watch.count().await?;
             let until = Instant::now() + STAND_BY;
-            loop {
-                match wakes.next(until, stop).await {
-                    Woken::Locally => wakes.pass_on().await,
-                    Woken::ByAnother => {}
-                    Woken::Timer | Woken::Stop => break,
-                }
+            while wakes.next(until, stop).await == Woken::Grown {
+                wakes.tell(self.recent.take_all()).await;
             }
         }
         Ok(None)

@@ -1,7 +1,8 @@
-//! The events that this worker has just committed, for its own relay: what is at hand need not be read back.
+//! The events that have just been committed, for the relay: what is at hand need not be read back. This worker's own, and
+//! what the others tell of theirs; where another worker's relay publishes, it is told of this one's.
 //!
 //! It is only ever a shorter way to what stands in the journal: a lane whose events here do not follow its cursor
-//! without a gap (another worker wrote in between, a commit's answer was lost, the queue was full) is read from there.
+//! without a gap (a word was lost, a commit's answer was lost, the queue was full) is read from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ const KEPT_MAX: usize = 16_384;
 pub enum Source {
     Commands,
     Clock,
+    /// Other workers.
+    Others,
 }
 
 impl Source {
@@ -29,6 +32,7 @@ impl Source {
         match self {
             Source::Commands => 256,
             Source::Clock => 4_096,
+            Source::Others => usize::MAX,
         }
     }
 }
@@ -48,13 +52,24 @@ struct Shared {
     added: Notify,
 }
 
+/// What becomes of the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Use {
+    /// They are not kept.
+    #[default]
+    None,
+    /// The relay of another worker is told of them.
+    Told,
+    /// They are published here.
+    Published,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    /// Does this worker's relay publish now? Otherwise nothing is kept.
-    is_wanted: bool,
+    used: Use,
     lanes: BTreeMap<Lane, VecDeque<(Source, Entry)>>,
     /// How many of them there are, of each source.
-    counts: [usize; 2],
+    counts: [usize; 3],
     /// The lane that is taken from first: where the last ones were not reached, it is their turn.
     first: Option<Lane>,
 }
@@ -63,7 +78,7 @@ impl Recent {
     /// Committed events, in the order of each lane.
     pub fn add(&self, source: Source, entries: impl Iterator<Item = Entry>) {
         let mut inner = self.lock();
-        if !inner.is_wanted {
+        if inner.used == Use::None {
             return;
         }
         for entry in entries {
@@ -82,7 +97,7 @@ impl Recent {
         let room = async {
             loop {
                 let taken = self.0.taken.notified();
-                if self.lock().counts[source as usize] < source.unpublished_max() {
+                if self.lock().has_room(source) {
                     return;
                 }
                 taken.await;
@@ -102,10 +117,18 @@ impl Recent {
         }
     }
 
-    pub(super) fn want(&self, is_wanted: bool) {
+    pub(super) fn set_use(&self, used: Use) {
         let mut inner = self.lock();
-        inner.is_wanted = is_wanted;
+        inner.used = used;
         inner.forget();
+    }
+
+    /// All of them, in the order of each lane.
+    pub(super) fn take_all(&self) -> Vec<Entry> {
+        let mut inner = self.lock();
+        let lanes = std::mem::take(&mut inner.lanes);
+        inner.forget();
+        lanes.into_values().flatten().map(|(_, entry)| entry).collect()
     }
 
     /// Up to `limit` events and about `bytes_max` bytes that follow the cursors without a gap, by lane, the lanes
@@ -150,9 +173,14 @@ impl Inner {
         self.counts.iter().sum()
     }
 
+    /// Only what is published here can be waited for.
+    fn has_room(&self, source: Source) -> bool {
+        self.used != Use::Published || self.counts[source as usize] < source.unpublished_max()
+    }
+
     fn forget(&mut self) {
         self.lanes.clear();
-        self.counts = [0; 2];
+        self.counts = [0; 3];
     }
 }
 
@@ -169,7 +197,7 @@ mod tests {
     /// With events `1..=count` of each of these lanes.
     fn recent(source: Source, lanes: &[u8], count: i64) -> Recent {
         let recent = Recent::default();
-        recent.want(true);
+        recent.set_use(Use::Published);
         for number in lanes {
             recent.add(source, (1..=count).map(|seq| entry(*number, seq)));
         }
@@ -213,7 +241,7 @@ mod tests {
         assert_eq!(taken(&recent, &mut cursors, 9), [(2, 1)]);
         cursors[2].1 = 3; // read from the journal
         assert_eq!(taken(&recent, &mut cursors, 9), []);
-        assert_eq!(recent.lock().counts, [0, 0], "and is forgotten when it was read there");
+        assert_eq!(recent.lock().counts, [0; 3], "and is forgotten when it was read there");
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,6 +252,21 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO);
         recent.has_room(Source::Clock).await;
         assert_eq!(began.elapsed(), WAIT_MAX, "a relay that stands still holds it up for so long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_what_is_published_elsewhere_and_all_of_it_is_told() {
+        let recent = recent(Source::Commands, &[9, 2], 256);
+        recent.set_use(Use::Told);
+        recent.add(Source::Commands, (1..=300).map(|seq| entry(9, seq)));
+        recent.add(Source::Clock, [entry(2, 1)].into_iter());
+        let began = tokio::time::Instant::now();
+        recent.has_room(Source::Commands).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let told: Vec<_> = recent.take_all().iter().map(|entry| (entry.lane.number(), entry.seq)).collect();
+        let expected: Vec<_> = [(2, 1)].into_iter().chain((1..=300).map(|seq| (9, seq))).collect();
+        assert_eq!(told, expected);
+        assert!(recent.take_all().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

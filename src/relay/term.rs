@@ -126,7 +126,6 @@ impl<'a> Term<'a> {
             if !self.renew().await? {
                 return Ok(Ended::Lost);
             }
-            wakes.take_all();
             match self.step().await? {
                 Step::Busy => {
                     watch.works();

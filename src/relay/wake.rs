@@ -1,21 +1,22 @@
-//! What ends a relay's wait: a commit of this worker, a word of another one, the time, or being told to stop.
+//! What ends a relay's wait: a commit of this worker or of another one, the time, or being told to stop. And how workers
+//! tell the relay that publishes what they have committed.
 
 use std::sync::Arc;
 
 use async_nats::{Client, Subscriber};
-use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Most messages taken off the subscription at once.
-const TAKEN_MAX: usize = 1024;
+use super::recent::{Recent, Source};
+use super::{Relay, word};
+use crate::store::journal::Entry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Woken {
-    Locally,
-    ByAnother,
+    Grown,
     Timer,
     Stop,
 }
@@ -24,20 +25,22 @@ pub(super) enum Woken {
 pub(super) struct Wakes {
     client: Client,
     subject: String,
-    local: Arc<Notify>,
-    /// `None` until it is first needed, and after the client closed it.
-    others: Option<Subscriber>,
+    grown: Arc<Notify>,
+    recent: Recent,
+    others: Option<AbortOnDropHandle<()>>,
 }
 
 impl Wakes {
-    pub(super) fn new(client: Client, subject: String, local: Arc<Notify>) -> Wakes {
-        Wakes { client, subject, local, others: None }
+    pub(super) fn new(relay: &Relay) -> Wakes {
+        let (client, subject) = (relay.client.clone(), relay.subjects.wake());
+        Wakes { client, subject, grown: Arc::clone(&relay.wake), recent: relay.recent.clone(), others: None }
     }
 
     /// Listens to the other workers, from now on. Without it the poll finds what they commit.
     pub(super) async fn listen(&mut self) {
-        if self.others.is_none() {
-            self.others = self.client.subscribe(self.subject.clone()).await.ok();
+        if let Ok(words) = self.client.subscribe(self.subject.clone()).await {
+            let hearing = hear(words, self.recent.clone(), Arc::clone(&self.grown));
+            self.others = Some(AbortOnDropHandle::new(tokio::spawn(hearing)));
         }
     }
 
@@ -45,42 +48,28 @@ impl Wakes {
         self.others = None;
     }
 
-    /// Tells the holder of the lease that the journal has grown. A message that is lost costs one poll.
-    pub(super) async fn pass_on(&self) {
-        if let Err(error) = self.client.publish(self.subject.clone(), Bytes::new()).await {
-            tracing::debug!(%error, "could not wake the relay of another worker");
-        }
-    }
-
-    /// Takes what has arrived: everything committed before now is about to be read. A full subscription would count
-    /// as a slow consumer.
-    pub(super) fn take_all(&mut self) {
-        let Some(others) = &mut self.others else { return };
-        for _ in 0..TAKEN_MAX {
-            match others.next().now_or_never() {
-                Some(Some(_)) => {}
-                Some(None) => return self.ignore_others(),
-                None => return,
+    /// Tells the holder of the lease what the journal has grown by, in so many words as it takes; without any of it
+    /// that it has. A word that is lost costs one poll.
+    pub(super) async fn tell(&self, entries: Vec<Entry>) {
+        for word in word::encode(&entries, self.client.max_payload()) {
+            if let Err(error) = self.client.publish(self.subject.clone(), word).await {
+                tracing::debug!(%error, "could not wake the relay of another worker");
             }
         }
     }
 
     pub(super) async fn next(&mut self, until: Instant, stop: &CancellationToken) -> Woken {
-        let others = async {
-            match &mut self.others {
-                Some(others) => others.next().await.is_some(),
-                None => std::future::pending().await,
-            }
-        };
-        let is_closed = tokio::select! {
-            () = stop.cancelled() => return Woken::Stop,
-            () = self.local.notified() => return Woken::Locally,
-            () = tokio::time::sleep_until(until) => return Woken::Timer,
-            is_open = others => !is_open,
-        };
-        if is_closed {
-            self.ignore_others();
+        tokio::select! {
+            () = stop.cancelled() => Woken::Stop,
+            () = self.grown.notified() => Woken::Grown,
+            () = tokio::time::sleep_until(until) => Woken::Timer,
         }
-        Woken::ByAnother
+    }
+}
+
+async fn hear(mut words: Subscriber, recent: Recent, grown: Arc<Notify>) {
+    while let Some(word) = words.next().await {
+        recent.add(Source::Others, word::decode(word.payload).into_iter());
+        grown.notify_one();
     }
 }

@@ -95,7 +95,8 @@ async fn check_server(client: &async_nats::Client, context: &Context) -> Result<
 
 async fn check_uncovered(context: &Context, subjects: &Subjects) -> Result<(), UnfitStreams> {
     let root = subjects.root();
-    for subject in [format!("{root}.v1.>"), format!("{root}.admin.v1.>"), subjects.wake()] {
+    let requests = [format!("{root}.v1.>"), format!("{root}.admin.v1.>")];
+    for subject in requests.into_iter().chain([subjects.wake(), subjects.home(">")]) {
         if let Some(stream) = overlapping(context, &subject).await? {
             return Err(UnfitStreams::CoversRequests { stream, subject });
         }

@@ -53,8 +53,9 @@ async fn a_repeated_result_is_stored_once() {
 }
 
 #[tokio::test]
-async fn a_stream_over_requests_or_wake_ups_is_refused() {
-    for covered in ["ROOT.v1.acme.reserve", "ROOT.v1.*.reserve", "ROOT.admin.v1.>", "*.v1.acme.get", "ROOT.wake.v1"] {
+async fn a_stream_over_requests_or_what_workers_tell_each_other_is_refused() {
+    let of_requests = ["ROOT.v1.acme.reserve", "ROOT.v1.*.reserve", "ROOT.admin.v1.>", "*.v1.acme.get"];
+    for covered in of_requests.into_iter().chain(["ROOT.wake.v1", "ROOT.home.v1.w1.>"]) {
         let (nats, context, subjects) = space().await;
         let subject = covered.replace("ROOT", subjects.root());
         // Another test's root stands in no other one's way.
