@@ -127,7 +127,8 @@ def with_another(bench, _):
 
 TWO_WORKERS = Scenario(
     "two-workers",
-    "Reserve on a single hot pool through two workers beside one: both decide about the same pool in turn.",
+    "Reserve on a single hot pool through two workers beside one: what arrives at the one that is not at home in the "
+    "pool's lane is passed on.",
     [Side("two workers", with_another), Side("one worker", lambda bench, _: loads.reserve(bench, pools=1))],
     [ratio("two workers / one", "two workers", "one worker", 0.9)],
 )
