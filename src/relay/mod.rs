@@ -127,9 +127,12 @@ impl Relay {
         self.recent.set_use(Use::None);
         let Some(lease) = lease? else { return Ok(()) };
         tracing::debug!(epoch = lease.epoch, "holds the relay's lease");
-        self.recent.set_use(Use::Published);
         let ended = match Term::begin(self, stream, lease).await {
-            Ok(term) => term.publish(wakes, watch, stop).await,
+            Ok(term) => {
+                // Not before: while the stream does not answer, nothing is to be waited for.
+                self.recent.set_use(Use::Published);
+                term.publish(wakes, watch, stop).await
+            }
             Err(error) => Err(error),
         };
         self.recent.set_use(Use::None);

@@ -121,6 +121,8 @@ impl Recent {
         let mut inner = self.lock();
         inner.used = used;
         inner.forget();
+        drop(inner);
+        self.0.taken.notify_waiters();
     }
 
     /// All of them, in the order of each lane.
@@ -279,6 +281,14 @@ mod tests {
         };
         tokio::join!(recent.has(2), add);
         assert_eq!(began.elapsed(), WAIT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_any_longer_for_a_relay_that_ends() {
+        let recent = recent(Source::Commands, &[2], 256);
+        let began = tokio::time::Instant::now();
+        tokio::join!(recent.has_room(Source::Commands), async { recent.set_use(Use::None) });
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
