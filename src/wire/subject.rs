@@ -75,6 +75,10 @@ impl Subjects {
         format!("{}.submit.v1.{tenant}.{}", self.root, verb.name())
     }
 
+    pub fn is_submitted(&self, subject: &str) -> bool {
+        subject.strip_prefix(&self.root).is_some_and(|rest| rest.starts_with(".submit."))
+    }
+
     /// `berth.result.v1.<tenant>.<verb>`; tenant and verb are tokens as they came, because a submitted message with
     /// an unknown verb has a result too.
     pub fn result(&self, tenant: &str, verb: &str) -> String {

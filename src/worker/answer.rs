@@ -42,6 +42,14 @@ pub struct Submitted {
 }
 
 impl Answerer {
+    /// The message that it answers; headers and payload may have been taken out.
+    pub fn message(&self) -> &async_nats::Message {
+        match self {
+            Answerer::Inbox(request) => &request.message,
+            Answerer::Result(submitted) => &submitted.message.message,
+        }
+    }
+
     /// Does sending it wait for a stream?
     pub fn is_durable(&self) -> bool {
         matches!(self, Answerer::Result(_))
@@ -59,7 +67,7 @@ impl Answerer {
     pub async fn send_undecided(self, answer: Answer) {
         match self {
             Answerer::Inbox(request) => reply(&request, answer).await,
-            Answerer::Result(submitted) => submitted.put_back().await,
+            Answerer::Result(submitted) => put_back(&submitted.message).await,
         }
     }
 }
@@ -116,11 +124,12 @@ impl Submitted {
             tracing::warn!(%error, "could not acknowledge a submitted message: it is delivered again");
         }
     }
+}
 
-    async fn put_back(self) {
-        if let Err(error) = self.message.ack_with(AckKind::Nak(Some(RETRY_DELAY))).await {
-            tracing::warn!(%error, "could not put a submitted message back");
-        }
+/// Has a submitted message delivered again, after a rest.
+pub async fn put_back(message: &jetstream::Message) {
+    if let Err(error) = message.ack_with(AckKind::Nak(Some(RETRY_DELAY))).await {
+        tracing::warn!(%error, "could not put a submitted message back");
     }
 }
 

@@ -98,19 +98,16 @@ impl Intake {
                 if verb.is_mutation() && self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let key = key.or(arrival.own_key.take()).filter(|_| verb.is_mutation() && !is_dry_run);
+                let key = key.or_else(|| arrival.own_key.clone()).filter(|_| verb.is_mutation() && !is_dry_run);
                 let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
                 let (tenant, entropy) = (arrival.tenant.take(), clock::entropy());
                 let siblings = Siblings::default();
                 let mut request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
-                let answerer = match (self.home_of(&arrival, &mut request), answerer) {
-                    (Some(home), Answerer::Inbox(inbox)) => {
-                        arrival.tenant = request.tenant;
-                        drop(permit);
-                        return self.pass(Parcel { home, arrival, request: inbox }).await;
-                    }
-                    (_, answerer) => answerer,
-                };
+                if let Some(home) = self.home_of(&arrival, &mut request) {
+                    arrival.tenant = request.tenant;
+                    drop(permit);
+                    return self.pass(Parcel { home, arrival, answerer }).await;
+                }
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }
@@ -132,8 +129,8 @@ impl Intake {
 
     /// Takes a request that could not be passed on, or that nobody took where it was passed on to.
     pub async fn take_back(&self, parcel: Parcel) {
-        let arrival = Arrival { is_at_home: true, ..parcel.arrival };
-        let answerer = Answerer::Inbox(parcel.request);
+        let Parcel { arrival, answerer, .. } = parcel;
+        let arrival = Arrival { is_at_home: true, ..arrival };
         match self.try_admit() {
             Some(permit) => Box::pin(self.take(arrival, answerer, permit)).await,
             None => {

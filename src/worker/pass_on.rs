@@ -6,14 +6,17 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, service};
+use async_nats::Client;
 
+use super::answer::Answerer;
 use super::homes::{Homes, WorkerId};
 use super::intake::Arrival;
 use crate::wire::subject::Subjects;
 
-/// Where the answer goes. Empty: nobody waits for one.
+/// The reply subject that the message came with: of a submitted one, where it is acknowledged. Empty: it had none.
 pub const REPLY_HEADER: &str = "Berth-Reply";
+/// The key of a submitted message that brings none.
+pub const OWN_KEY_HEADER: &str = "Berth-Own-Key";
 
 /// How long what was passed on is kept, in case that nobody takes it. The server says so at once.
 const KEPT: Duration = Duration::from_secs(1);
@@ -27,7 +30,7 @@ const GROWTH: usize = 1024;
 pub struct Parcel {
     pub home: WorkerId,
     pub arrival: Arrival,
-    pub request: Box<service::Request>,
+    pub answerer: Answerer,
 }
 
 #[derive(Clone, Debug)]
@@ -59,13 +62,16 @@ impl PassOn {
 
     /// Sends it to its home. What can't be sent is given back.
     pub async fn send(&self, parcel: Parcel) -> Result<(), Box<Parcel>> {
-        let message = &parcel.request.message;
+        let message = parcel.answerer.message();
         if message.length + GROWTH > self.client.max_payload() {
             return Err(Box::new(parcel));
         }
         let subject = format!("{}.{}", self.subjects.home(&parcel.home), message.subject);
         let mut headers = parcel.arrival.headers.clone();
         headers.insert(REPLY_HEADER, message.reply.as_deref().unwrap_or_default());
+        if let Some(own_key) = &parcel.arrival.own_key {
+            headers.insert(OWN_KEY_HEADER, own_key.as_str());
+        }
         let payload = parcel.arrival.payload.clone();
         let number = self.with(|kept| kept.keep(parcel, Instant::now()));
         let undelivered = format!("{}.{number}", self.inbox);

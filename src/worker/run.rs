@@ -212,13 +212,8 @@ impl Worker {
                 self.intake.clone(),
                 round.child_token(),
             );
-            let requests = service::serve(
-                &self.connections.requests,
-                &self.intake,
-                config,
-                || set_ready(true),
-                round.child_token(),
-            );
+            let requests =
+                service::serve(&self.connections, &self.intake, config, || set_ready(true), round.child_token());
             let watched = async {
                 tokio::select! {
                     _ = is_up.wait_for(|is_up| !is_up) => (),

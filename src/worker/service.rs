@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use async_nats::jetstream;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Request, Service, ServiceExt};
 use futures::StreamExt;
@@ -9,10 +10,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answerer;
+use super::connect::Connections;
 use super::homes::WorkerId;
 use super::intake::{self, Arrival, Intake};
 use super::neighbours::Neighbours;
 use super::pass_on::REPLY_HEADER;
+use super::submit;
 use crate::config::WorkerConfig;
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
@@ -21,12 +24,13 @@ use crate::wire::verb::Verb;
 /// Serves every verb until `stop`, then takes what has been delivered already, and returns. `subscribed` is called
 /// when the server knows of every subscription.
 pub async fn serve(
-    client: &async_nats::Client,
+    connections: &Connections,
     intake: &Intake,
     config: &WorkerConfig,
     subscribed: impl FnOnce(),
     stop: CancellationToken,
 ) -> Result<(), async_nats::Error> {
+    let client = &connections.requests;
     let root = intake.subjects.root().to_owned();
     let service: Service = client
         .service_builder()
@@ -36,7 +40,9 @@ pub async fn serve(
         .await?;
     let me: WorkerId = service.info().await.id.into();
     let inboxes = config.inbox_prefixes.iter().map(|prefix| format!("{prefix}.")).collect();
-    let door = Door { intake: intake.clone(), inboxes, home: format!("{}.", intake.subjects.home(&me)) };
+    let home = format!("{}.", intake.subjects.home(&me));
+    let results = jetstream::new(connections.submitted.clone());
+    let door = Door { intake: intake.clone(), inboxes, home, results };
     let leaving = CancellationToken::new();
     let mut endpoints = JoinSet::new();
     for verb in Verb::ALL {
@@ -81,6 +87,8 @@ struct Door {
     inboxes: Vec<String>,
     /// What stands before the subject of a request that is passed on to this worker.
     home: String,
+    /// Of the submitted commands among them.
+    results: jetstream::Context,
 }
 
 impl Door {
@@ -121,6 +129,10 @@ impl Door {
         let reply = message.headers.as_ref().and_then(|headers| headers.get(REPLY_HEADER));
         message.reply = reply.map(|reply| reply.as_str()).filter(|reply| !reply.is_empty()).map(Into::into);
         message.subject = subject.into();
+        if self.intake.subjects.is_submitted(&message.subject) {
+            let message = jetstream::Message { message: request.message, context: self.results.clone() };
+            return submit::take_passed_on(message, &self.results, &self.intake).await;
+        }
         self.take(request, verb, true).await;
     }
 

@@ -10,8 +10,10 @@ use async_nats::jetstream::{self, AckKind, Message};
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answerer, Submitted};
+use super::answer::{Answerer, Submitted, put_back};
 use super::intake::{self, Arrival, Intake};
+use super::pass_on::OWN_KEY_HEADER;
+use super::waiting::Permit;
 use crate::domain::id::{IdempotencyKey, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
@@ -73,12 +75,36 @@ async fn serve_stream(
 }
 
 async fn take(message: Message, stream_created: i64, context: &jetstream::Context, intake: &Intake) {
-    let arrived = Instant::now();
     let Some(permit) = intake.admit().await else { return };
     let Some(own_key) = own_key(&message, stream_created) else {
         tracing::error!(subject = %message.subject, "a submitted message without a place in its stream");
         return;
     };
+    hand_on(message, own_key, false, permit, context, intake).await;
+}
+
+/// One that another worker was given. Lost on its way, it is delivered again.
+pub async fn take_passed_on(message: Message, context: &jetstream::Context, intake: &Intake) {
+    let own_key = message.headers.as_ref().and_then(|headers| headers.get(OWN_KEY_HEADER));
+    let Some(own_key) = own_key.and_then(|key| IdempotencyKey::parse(key.as_str())) else {
+        tracing::warn!(subject = %message.subject, "a submitted message was passed on without a key of its own");
+        return;
+    };
+    match intake.try_admit() {
+        Some(permit) => hand_on(message, own_key, true, permit, context, intake).await,
+        None => put_back(&message).await,
+    }
+}
+
+async fn hand_on(
+    message: Message,
+    own_key: IdempotencyKey,
+    is_at_home: bool,
+    permit: Permit,
+    context: &jetstream::Context,
+    intake: &Intake,
+) {
+    let arrived = Instant::now();
     let headers = message.headers.clone().unwrap_or_default();
     // One that is refused names no command, and one of berth's own may name another one.
     let key = intake::headers(&headers).key().ok().flatten();
@@ -98,7 +124,7 @@ async fn take(message: Message, stream_created: i64, context: &jetstream::Contex
     match address {
         Ok(Address { tenant: Some(tenant), verb }) => {
             let (tenant, own_key) = (Some(tenant), Some(own_key));
-            let arrival = Arrival { verb, tenant, headers, payload, own_key, is_at_home: true };
+            let arrival = Arrival { verb, tenant, headers, payload, own_key, is_at_home };
             intake.take(arrival, answerer, permit).await;
         }
         // Counted with the reads: there is no such verb.

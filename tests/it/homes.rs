@@ -76,6 +76,39 @@ async fn what_a_pool_is_asked_for_is_decided_by_one_worker_whoever_got_it_and_an
     assert!(each(&berth, TAKEN_BACK).await.iter().all(|count| *count == 0.0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_submitted_is_decided_at_its_home_too_and_has_one_result() {
+    let berth = at_home(2).await;
+    until_acquainted(&berth).await;
+    berth.pool("gpu", 1000).await;
+    let (granted, passed_on) = (each(&berth, GRANTED).await, each(&berth, PASSED_ON).await);
+    let context = async_nats::jetstream::new(berth.nats.clone());
+    for number in 0..200 {
+        let subject = format!("{}.submit.v1.acme.reserve", berth.root);
+        let payload = reserve("gpu").to_string().into();
+        // Every other one without a key of its sender's.
+        let mut headers = HeaderMap::new();
+        if number % 2 == 0 {
+            headers.insert("Idempotency-Key", format!("k{number}"));
+        }
+        context.publish_with_headers(subject, headers, payload).await.unwrap().await.unwrap();
+    }
+    let submitted = context.get_stream(format!("{}_SUBMIT", berth.root.to_uppercase())).await.unwrap();
+    let all_done = async { while submitted.get_info().await.unwrap().state.messages > 0 {} };
+    within("an acknowledgement of each", all_done).await;
+    let results = context.get_stream(format!("{}_RESULT", berth.root.to_uppercase())).await.unwrap();
+    assert_eq!(results.cached_info().state.messages, 200);
+    let of_each = async |name: &str, before: &[f64]| {
+        let after = each(&berth, name).await;
+        let mut counts: Vec<f64> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
+        counts.sort_by(f64::total_cmp);
+        counts
+    };
+    assert_eq!(of_each(GRANTED, &granted).await, [0.0, 200.0], "one of them is at home in the pool's lane");
+    let passed_on = of_each(PASSED_ON, &passed_on).await;
+    assert!(passed_on[0] == 0.0 && passed_on[1] > 0.0, "{passed_on:?}");
+}
+
 /// A worker that says that it is there, and takes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_takes_at_its_home_is_decided_where_it_arrived() {
