@@ -98,8 +98,8 @@ impl Alarm {
     }
 }
 
-/// Tells `tick` of every lane that is due, until `stop`. What `is_home` denies is another worker's to look after; what
-/// this worker has written itself, it looks after wherever it is. Asked every second, the database is missed here first where
+/// Tells `tick` of every lane that is due, until `stop`. What `is_home` denies is another worker's to look after, but for
+/// what this worker has just written there itself. Asked every second, the database is missed here first where
 /// nothing is to be decided: then `is_up` is set to false.
 pub async fn run(
     alarm: Alarm,

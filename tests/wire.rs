@@ -6,6 +6,8 @@
 mod bad;
 #[path = "wire/dry_run.rs"]
 mod dry_run;
+#[path = "wire/glance.rs"]
+mod glance;
 #[path = "wire/good.rs"]
 mod good;
 #[path = "wire/lock_replies.rs"]

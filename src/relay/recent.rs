@@ -15,6 +15,8 @@ use crate::store::journal::Entry;
 
 /// Most events that are kept; beyond it they are forgotten, and read from the journal.
 const KEPT_MAX: usize = 16_384;
+/// Beyond so many, what others tell is not kept: it must not push out this worker's own.
+const OTHERS_KEPT_MAX: usize = 8_192;
 
 /// Who has events published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Recent {
     /// Committed events, in the order of each lane.
     pub fn add(&self, source: Source, entries: impl Iterator<Item = Entry>) {
         let mut inner = self.lock();
-        if inner.used == Use::None {
+        if inner.used == Use::None || source == Source::Others && inner.kept() >= OTHERS_KEPT_MAX {
             return;
         }
         for entry in entries {
@@ -87,6 +89,7 @@ impl Recent {
         }
         if inner.kept() > KEPT_MAX {
             inner.forget();
+            self.0.taken.notify_waiters();
         }
         drop(inner);
         self.0.added.notify_waiters();

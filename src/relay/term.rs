@@ -241,14 +241,14 @@ impl<'a> Term<'a> {
 struct Pages {
     /// Behind what was taken.
     cursors: Cursors,
-    /// When the journal is read at the latest: other workers' events are only there.
+    /// When the journal is read at the latest: what other workers did not tell, or was lost, is only there.
     read_at: Instant,
     /// Lanes with an entry that cannot be published: nothing behind it may go out.
     stuck: LaneSet,
 }
 
 impl Pages {
-    /// What this worker has at hand, then what the journal has above that, unless it was read just now.
+    /// What is at hand, then what the journal has above that, unless it was read just now.
     async fn next(&mut self, relay: &Relay, room: Room) -> Result<Vec<Entry>, StoreError> {
         let mut wanted: Vec<_> = self.wanted().collect();
         if wanted.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use async_nats::connection::State;
 use async_nats::{Client, Subscriber};
 use futures::StreamExt;
 use tokio::sync::Notify;
@@ -51,6 +52,9 @@ impl Wakes {
     /// Tells the holder of the lease what the journal has grown by, in so many words as it takes; without any of it
     /// that it has. A word that is lost costs one poll.
     pub(super) async fn tell(&self, entries: Vec<Entry>) {
+        if self.client.connection_state() != State::Connected {
+            return; // they would only pile up
+        }
         for word in word::encode(&entries, self.client.max_payload()) {
             if let Err(error) = self.client.publish(self.subject.clone(), word).await {
                 tracing::debug!(%error, "could not wake the relay of another worker");

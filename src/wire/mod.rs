@@ -12,6 +12,7 @@ mod canonical;
 pub mod capacity;
 mod cursor;
 pub mod event;
+pub mod glance;
 mod headers;
 mod history;
 mod instant;

@@ -4,11 +4,11 @@
 //!
 //! Homes are a matter of speed alone. Workers that disagree about them meet in the database, as all would without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::domain::id::{Lane, LaneSet, hash};
+use crate::domain::id::{Lane, hash};
 
 /// How long a worker that is not heard of is taken to be there.
 const SILENT: Duration = Duration::from_secs(1);
@@ -40,9 +40,12 @@ impl Homes {
         self.with(|known| *known = Known::default());
     }
 
-    /// A worker is there. Is that new?
+    /// A worker is there. Is that new? Not to one that does not serve itself.
     pub fn heard(&self, worker: &str, now: Instant) -> bool {
         self.with(|known| {
+            if known.me.is_none() {
+                return false;
+            }
             let is_new = known.heard.insert(worker.into(), now).is_none();
             if is_new {
                 known.settle();
@@ -71,21 +74,23 @@ impl Homes {
         });
     }
 
-    /// How many other workers are there.
-    pub fn others(&self) -> usize {
-        self.with(|known| known.heard.keys().filter(|worker| Some(*worker) != known.me.as_ref()).count())
+    /// The other workers that are there.
+    pub fn others(&self) -> BTreeSet<WorkerId> {
+        self.with(|known| known.heard.keys().filter(|worker| Some(*worker) != known.me.as_ref()).cloned().collect())
     }
 
-    /// The other worker that these lanes are at home with. Of several lanes, none is.
-    pub fn elsewhere(&self, lanes: LaneSet) -> Option<WorkerId> {
-        match (lanes.len(), lanes.iter().next()) {
-            (1, Some(lane)) => self.with(|known| known.elsewhere.get(usize::from(lane.number())).cloned().flatten()),
-            _ => None,
-        }
+    /// Is any lane at home elsewhere?
+    pub fn are_shared(&self) -> bool {
+        self.with(|known| known.heard.len() > 1)
+    }
+
+    /// The other worker that this lane is at home with.
+    pub fn elsewhere(&self, lane: Lane) -> Option<WorkerId> {
+        self.with(|known| known.elsewhere.get(usize::from(lane.number())).cloned().flatten())
     }
 
     pub fn is_here(&self, lane: Lane) -> bool {
-        self.elsewhere(LaneSet::from_iter([lane])).is_none()
+        self.elsewhere(lane).is_none()
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
@@ -122,7 +127,7 @@ mod tests {
 
     /// For each lane, who of the three is at home there, as `me` sees it.
     fn seen(me: &str, homes: &Homes) -> Vec<String> {
-        let home = |lane| homes.elsewhere(LaneSet::from_iter([lane])).map_or(me.to_owned(), |home| home.to_string());
+        let home = |lane| homes.elsewhere(lane).map_or(me.to_owned(), |home| home.to_string());
         Lane::all().map(home).collect()
     }
 
@@ -165,8 +170,8 @@ mod tests {
         assert!(Lane::all().all(|lane| deaf.is_here(lane)));
         let homes = homes("a", &["b"], now);
         assert!(!Lane::all().all(|lane| homes.is_here(lane)));
-        assert!(homes.elsewhere(Lane::all().collect()).is_none(), "several lanes have no home");
         homes.end();
+        assert!(!homes.heard("b", now), "it would be told that this one is there");
         assert!(Lane::all().all(|lane| homes.is_here(lane)));
     }
 }

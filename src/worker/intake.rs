@@ -20,10 +20,10 @@ use crate::domain::command::{Request, Siblings, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
-use crate::wire::reply;
 use crate::wire::request::{Call, Decoded, Headers, decode};
 use crate::wire::subject::Subjects;
 use crate::wire::verb::Verb;
+use crate::wire::{glance, reply};
 
 /// What a refused requester is told to wait, milliseconds.
 const RETRY_AFTER_MS: u64 = 50;
@@ -71,8 +71,31 @@ impl Intake {
         Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS }
     }
 
+    /// Passes a request on to the worker that is at home in its lane, or takes it here.
+    pub async fn take(&self, arrival: Arrival, answerer: Answerer, permit: Permit) {
+        let sending = self.pass_on.begin().await;
+        let Some(home) = self.home_of(&arrival) else {
+            drop(sending);
+            return self.take_here(arrival, answerer, permit).await;
+        };
+        let sent = self.pass_on.send(Parcel { home, arrival, answerer }).await;
+        drop(sending);
+        match sent {
+            Ok(()) => self.metrics.passed_on(),
+            Err(parcel) => self.take_here(parcel.arrival, parcel.answerer, permit).await,
+        }
+    }
+
+    fn home_of(&self, arrival: &Arrival) -> Option<WorkerId> {
+        if arrival.is_at_home || !self.pass_on.homes.are_shared() {
+            return None;
+        }
+        let lane = glance::lane(arrival.verb, arrival.tenant.as_ref(), &arrival.payload)?;
+        self.pass_on.homes.elsewhere(lane)
+    }
+
     /// Decodes a request and hands it on; what is refused here is answered here.
-    pub async fn take(&self, mut arrival: Arrival, answerer: Answerer, permit: Permit) {
+    async fn take_here(&self, arrival: Arrival, answerer: Answerer, permit: Permit) {
         let arrived = Instant::now();
         let verb = arrival.verb;
         let headers = headers(&arrival.headers);
@@ -98,41 +121,22 @@ impl Intake {
                 if verb.is_mutation() && self.backlog.load(Ordering::Relaxed) > self.backlog_max {
                     return self.refuse(verb, arrived, answerer, &Intake::overloaded(), trace).await;
                 }
-                let key = key.or_else(|| arrival.own_key.clone()).filter(|_| verb.is_mutation() && !is_dry_run);
+                let key = key.or(arrival.own_key).filter(|_| verb.is_mutation() && !is_dry_run);
                 let receipt = key.map(|key| ReceiptId::of(arrival.tenant.as_ref(), &key));
-                let (tenant, entropy) = (arrival.tenant.take(), clock::entropy());
+                let (tenant, entropy) = (arrival.tenant, clock::entropy());
                 let siblings = Siblings::default();
-                let mut request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
-                if let Some(home) = self.home_of(&arrival, &mut request) {
-                    arrival.tenant = request.tenant;
-                    drop(permit);
-                    return self.pass(Parcel { home, arrival, answerer }).await;
-                }
+                let request = Request { tenant, actor, not_after, trace, entropy, is_dry_run, siblings, command };
                 let waiting = Waiting { request, verb, canonical, receipt, answerer, arrived, span, permit };
                 self.hand_on(Box::new(waiting)).await;
             }
         }
     }
 
-    /// The worker to which it is passed on. What asks by kind has no lane yet.
-    fn home_of(&self, arrival: &Arrival, request: &mut Request) -> Option<WorkerId> {
-        let is_passed_on = !arrival.is_at_home && request.command.wanted_kinds().is_empty();
-        is_passed_on.then(|| self.pass_on.homes.elsewhere(request.lanes())).flatten()
-    }
-
-    async fn pass(&self, parcel: Parcel) {
-        match self.pass_on.send(parcel).await {
-            Ok(()) => self.metrics.passed_on(),
-            Err(parcel) => self.take_back(*parcel).await,
-        }
-    }
-
-    /// Takes a request that could not be passed on, or that nobody took where it was passed on to.
+    /// Takes a request that nobody took where it was passed on to.
     pub async fn take_back(&self, parcel: Parcel) {
         let Parcel { arrival, answerer, .. } = parcel;
-        let arrival = Arrival { is_at_home: true, ..arrival };
         match self.try_admit() {
-            Some(permit) => Box::pin(self.take(arrival, answerer, permit)).await,
+            Some(permit) => self.take_here(arrival, answerer, permit).await,
             None => {
                 let trace = headers(&arrival.headers).trace();
                 self.refuse(arrival.verb, Instant::now(), answerer, &Intake::overloaded(), trace).await;

@@ -1,12 +1,14 @@
 //! Passes requests on to the worker that is at home in their lane, which answers them. What nobody takes there comes
 //! back: the server says so (`no responders`) to a reply subject of this worker's, and the requester's travels in a
-//! header.
+//! header. So nobody else may subscribe to these subjects, not by `>` either.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
+use async_nats::connection::State;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::answer::Answerer;
 use super::homes::{Homes, WorkerId};
@@ -20,8 +22,9 @@ pub const OWN_KEY_HEADER: &str = "Berth-Own-Key";
 
 /// How long what was passed on is kept, in case that nobody takes it. The server says so at once.
 const KEPT: Duration = Duration::from_secs(1);
-/// How many of them at most.
+/// How many of them at most, and with how many bytes of payload. What is more is decided where it is.
 const KEPT_MAX: usize = 16_384;
+const KEPT_BYTES_MAX: usize = 64 << 20;
 /// What a message grows by at most when it is passed on, bytes: the subject and the header.
 const GROWTH: usize = 1024;
 
@@ -39,6 +42,8 @@ pub struct PassOn {
     client: Client,
     subjects: Subjects,
     inbox: Arc<str>,
+    /// Held for reading from the look where a lane is at home until a request is on its way there.
+    sending: Arc<RwLock<()>>,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -46,13 +51,24 @@ pub struct PassOn {
 #[derive(Debug, Default)]
 struct Kept {
     first: u64,
+    bytes: usize,
     parcels: VecDeque<(Instant, Option<Parcel>)>,
 }
 
 impl PassOn {
     pub fn new(client: Client, subjects: Subjects) -> PassOn {
         let inbox = client.new_inbox().into();
-        PassOn { homes: Homes::default(), client, subjects, inbox, kept: Arc::default() }
+        PassOn { homes: Homes::default(), client, subjects, inbox, sending: Arc::default(), kept: Arc::default() }
+    }
+
+    /// While it is held, what has been seen of the homes holds for what is sent.
+    pub async fn begin(&self) -> RwLockReadGuard<'_, ()> {
+        self.sending.read().await
+    }
+
+    /// Returns when nothing is being sent any more to where lanes were at home before.
+    pub async fn settled(&self) {
+        drop(self.sending.write().await);
     }
 
     /// Where the server says that nobody has taken a request.
@@ -63,7 +79,8 @@ impl PassOn {
     /// Sends it to its home. What can't be sent is given back.
     pub async fn send(&self, parcel: Parcel) -> Result<(), Box<Parcel>> {
         let message = parcel.answerer.message();
-        if message.length + GROWTH > self.client.max_payload() {
+        let is_connected = self.client.connection_state() == State::Connected;
+        if !is_connected || message.length + GROWTH > self.client.max_payload() {
             return Err(Box::new(parcel));
         }
         let subject = format!("{}.{}", self.subjects.home(&parcel.home), message.subject);
@@ -73,7 +90,7 @@ impl PassOn {
             headers.insert(OWN_KEY_HEADER, own_key.as_str());
         }
         let payload = parcel.arrival.payload.clone();
-        let number = self.with(|kept| kept.keep(parcel, Instant::now()));
+        let number = self.with(|kept| kept.keep(parcel, Instant::now()))?;
         let undelivered = format!("{}.{number}", self.inbox);
         match self.client.publish_with_reply_and_headers(subject, undelivered, headers, payload).await {
             Ok(()) => Ok(()),
@@ -101,23 +118,31 @@ impl PassOn {
 }
 
 impl Kept {
-    fn keep(&mut self, parcel: Parcel, now: Instant) -> u64 {
-        if self.parcels.len() >= KEPT_MAX {
-            self.parcels.pop_front();
-            self.first += 1;
+    fn keep(&mut self, parcel: Parcel, now: Instant) -> Result<u64, Box<Parcel>> {
+        let bytes = parcel.arrival.payload.len();
+        if self.parcels.len() >= KEPT_MAX || self.bytes + bytes > KEPT_BYTES_MAX {
+            self.forget_old(now);
         }
+        if self.parcels.len() >= KEPT_MAX || self.bytes + bytes > KEPT_BYTES_MAX {
+            return Err(Box::new(parcel));
+        }
+        self.bytes += bytes;
         self.parcels.push_back((now, Some(parcel)));
-        self.first + self.parcels.len() as u64 - 1
+        Ok(self.first + self.parcels.len() as u64 - 1)
     }
 
     fn take(&mut self, number: u64) -> Option<Parcel> {
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.parcels.get_mut(place)?.1.take()
+        let parcel = self.parcels.get_mut(place)?.1.take()?;
+        self.bytes -= parcel.arrival.payload.len();
+        Some(parcel)
     }
 
     fn forget_old(&mut self, now: Instant) {
         let old = self.parcels.partition_point(|(kept, _)| now.duration_since(*kept) >= KEPT);
-        self.parcels.drain(..old);
+        for (_, parcel) in self.parcels.drain(..old) {
+            self.bytes -= parcel.map_or(0, |parcel| parcel.arrival.payload.len());
+        }
         self.first += old as u64;
     }
 }

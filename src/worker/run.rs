@@ -271,8 +271,8 @@ impl Worker {
             tracing::warn!("stopping without waiting for a server that does not answer");
         }
         for client in [&self.connections.requests, &self.connections.submitted] {
-            if let Err(error) = client.flush().await {
-                tracing::warn!(%error, "could not flush the last answers");
+            if !matches!(tokio::time::timeout(STOP_MAX, client.flush()).await, Ok(Ok(()))) {
+                tracing::warn!("could not flush the last answers");
             }
         }
     }

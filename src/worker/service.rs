@@ -71,13 +71,19 @@ pub async fn serve(
         () = told => (),
         _ = endpoints.join_next() => (), // its subscription is closed, and so is the connection
     }
-    if let Some(neighbours) = neighbours {
+    if let Some(neighbours) = &mut neighbours {
         neighbours.leave().await;
     }
     leaving.cancel();
     while endpoints.join_next().await.is_some() {}
+    if let Some(neighbours) = neighbours {
+        neighbours.take_all_back().await;
+    }
     service.stop().await
 }
+
+/// Where a message of a stream is acknowledged, with a dot.
+const ACKNOWLEDGED_AT: &str = "$JS.ACK.";
 
 /// Where requests come in.
 #[derive(Clone)]
@@ -130,6 +136,9 @@ impl Door {
         message.reply = reply.map(|reply| reply.as_str()).filter(|reply| !reply.is_empty()).map(Into::into);
         message.subject = subject.into();
         if self.intake.subjects.is_submitted(&message.subject) {
+            if !message.reply.as_deref().is_some_and(|reply| reply.starts_with(ACKNOWLEDGED_AT)) {
+                return self.intake.metrics.foreign_reply();
+            }
             let message = jetstream::Message { message: request.message, context: self.results.clone() };
             return submit::take_passed_on(message, &self.results, &self.intake).await;
         }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::crashes::process::WorkerProcess;
 use crate::harness::{Berth, Reply, hours_from_now, metric, within};
 
+/// What workers say with `here`.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const GRANTED: &str = r#"berth_requests_total{code="ok",verb="reserve"}"#;
 const PASSED_ON: &str = "berth_passed_on_total";
 const TAKEN_BACK: &str = "berth_taken_back_total";
@@ -121,7 +123,7 @@ async fn what_nobody_takes_at_its_home_is_decided_where_it_arrived() {
     let taken_back = async {
         while metric(http, TAKEN_BACK).await == 0.0 {
             for pool in &pools {
-                berth.nats.publish(format!("{}.home.v1.here.nobody", berth.root), "".into()).await.unwrap();
+                berth.nats.publish(format!("{}.home.v1.here.nobody", berth.root), VERSION.into()).await.unwrap();
                 berth.ask("reserve", reserve(pool)).await.ok();
             }
         }
@@ -136,20 +138,22 @@ async fn an_answer_leaves_for_no_subject_outside_the_inbox_space_whoever_passes_
     berth.pool("gpu", 1000).await;
     let pong = berth.ask_subject(format!("$SRV.PING.{}", berth.root), &[], Vec::new()).await;
     let worker = pong.body["id"].as_str().unwrap();
-    let subject = format!("{0}.home.v1.{worker}.{0}.v1.acme.reserve", berth.root);
-    let passed_on = async |reply: &str| {
+    let passed_on = async |way: &str, reply: &str| {
+        let subject = format!("{0}.home.v1.{worker}.{0}.{way}.acme.reserve", berth.root);
         let mut headers = HeaderMap::new();
         headers.insert("Berth-Reply", reply);
+        headers.insert("Berth-Own-Key", "berth:1:1");
         let payload = reserve("gpu").to_string().into();
-        berth.nats.publish_with_headers(subject.clone(), headers, payload).await.unwrap();
+        berth.nats.publish_with_headers(subject, headers, payload).await.unwrap();
     };
     let inbox = berth.nats.new_inbox();
     let mut answers = berth.nats.subscribe(inbox.clone()).await.unwrap();
-    passed_on("berth.event.v1.acme.forged").await;
-    passed_on(&inbox).await;
+    passed_on("v1", "berth.event.v1.acme.forged").await;
+    passed_on("submit.v1", "berth.event.v1.acme.forged").await; // it is no inbox, and must be where one acknowledges
+    passed_on("v1", &inbox).await;
     let answer = Reply::of(within("an answer", answers.next()).await.unwrap()).ok();
     assert_eq!(answer["status"], "Pending");
-    assert_eq!(metric(berth.workers[0].http, "berth_replies_dropped_total").await, 1.0);
+    assert_eq!(metric(berth.workers[0].http, "berth_replies_dropped_total").await, 2.0);
     assert_eq!(metric(berth.workers[0].http, GRANTED).await, 1.0, "what could not be answered was not carried out");
 }
 
@@ -177,7 +181,7 @@ async fn a_worker_that_leaves_takes_what_was_passed_on_to_it_until_the_others_ha
         let mut every = tokio::time::interval(Duration::from_millis(100));
         loop {
             every.tick().await;
-            nats.publish(other.clone(), "".into()).await.unwrap();
+            nats.publish(other.clone(), VERSION.into()).await.unwrap();
         }
     });
     // At once, because it has heard of a new one, or a little later; and once more, when it certainly has.
@@ -191,7 +195,7 @@ async fn a_worker_that_leaves_takes_what_was_passed_on_to_it_until_the_others_ha
     let subject = format!("{0}.home.v1.{worker}.{0}.v1.acme.reserve", berth.root);
     let payload = reserve("gpu").to_string().into();
     berth.nats.publish_with_headers(subject, headers, payload).await.unwrap();
-    berth.nats.publish(gone.reply.expect("it wants to know that it was heard"), "".into()).await.unwrap();
+    berth.nats.publish(gone.reply.expect("it wants to know that it was heard"), "other".into()).await.unwrap();
     Reply::of(within("an answer", answers.next()).await.unwrap()).ok();
     within("the worker's end", leaving).await.unwrap();
 }
