@@ -8,6 +8,7 @@ mod decided;
 mod dispatch;
 mod homes;
 mod intake;
+mod kept;
 mod lanes;
 mod neighbours;
 mod pass_on;

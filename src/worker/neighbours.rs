@@ -151,7 +151,7 @@ impl<'a> Neighbours<'a> {
         if let Some(parcel) = self.intake.pass_on.take_back(&message.subject) {
             self.intake.metrics.taken_back();
             self.intake.pass_on.homes.gone(&parcel.home);
-            self.intake.take_back(parcel).await;
+            self.intake.take_back(*parcel).await;
         }
     }
 }

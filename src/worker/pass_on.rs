@@ -2,9 +2,8 @@
 //! back: the server says so (`no responders`) to a reply subject of this worker's, and the requester's travels in a
 //! header. So nobody else may subscribe to these subjects, not by `>` either.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::Client;
 use async_nats::connection::State;
@@ -13,6 +12,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 use super::answer::Answerer;
 use super::homes::{Homes, WorkerId};
 use super::intake::Arrival;
+use super::kept::Kept;
 use crate::wire::subject::Subjects;
 
 /// The reply subject that the message came with: of a submitted one, where it is acknowledged. Empty: it had none.
@@ -20,11 +20,6 @@ pub const REPLY_HEADER: &str = "Berth-Reply";
 /// The key of a submitted message that brings none.
 pub const OWN_KEY_HEADER: &str = "Berth-Own-Key";
 
-/// How long what was passed on is kept, in case that nobody takes it. The server says so at once.
-const KEPT: Duration = Duration::from_secs(1);
-/// How many of them at most, and with how many bytes of payload. What is more is decided where it is.
-const KEPT_MAX: usize = 16_384;
-const KEPT_BYTES_MAX: usize = 64 << 20;
 /// What a message grows by at most when it is passed on, bytes: the subject and the header.
 const GROWTH: usize = 1024;
 
@@ -44,15 +39,8 @@ pub struct PassOn {
     inbox: Arc<str>,
     /// Held for reading from the look where a lane is at home until a request is on its way there.
     sending: Arc<RwLock<()>>,
-    kept: Arc<Mutex<Kept>>,
-}
-
-/// By number, counted up from `first`; `None`: taken out.
-#[derive(Debug, Default)]
-struct Kept {
-    first: u64,
-    bytes: usize,
-    parcels: VecDeque<(Instant, Option<Parcel>)>,
+    /// What was sent, in case that nobody takes it.
+    kept: Arc<Mutex<Kept<Parcel>>>,
 }
 
 impl PassOn {
@@ -90,19 +78,19 @@ impl PassOn {
             headers.insert(OWN_KEY_HEADER, own_key.as_str());
         }
         let payload = parcel.arrival.payload.clone();
-        let number = self.with(|kept| kept.keep(parcel, Instant::now()))?;
+        let number = self.with(|kept| kept.keep(parcel, payload.len(), Instant::now()))?;
         let undelivered = format!("{}.{number}", self.inbox);
         match self.client.publish_with_reply_and_headers(subject, undelivered, headers, payload).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, "could not pass a request on");
-                self.with(|kept| kept.take(number)).map_or(Ok(()), |parcel| Err(Box::new(parcel)))
+                self.with(|kept| kept.take(number)).map_or(Ok(()), Err)
             }
         }
     }
 
     /// What was passed on under the number that is the last token of this subject.
-    pub fn take_back(&self, subject: &str) -> Option<Parcel> {
+    pub fn take_back(&self, subject: &str) -> Option<Box<Parcel>> {
         let number = subject.rsplit('.').next()?.parse().ok()?;
         self.with(|kept| kept.take(number))
     }
@@ -112,37 +100,7 @@ impl PassOn {
         self.with(|kept| kept.forget_old(now));
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut Kept<Parcel>) -> T) -> T {
         change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Kept {
-    fn keep(&mut self, parcel: Parcel, now: Instant) -> Result<u64, Box<Parcel>> {
-        let bytes = parcel.arrival.payload.len();
-        if self.parcels.len() >= KEPT_MAX || self.bytes + bytes > KEPT_BYTES_MAX {
-            self.forget_old(now);
-        }
-        if self.parcels.len() >= KEPT_MAX || self.bytes + bytes > KEPT_BYTES_MAX {
-            return Err(Box::new(parcel));
-        }
-        self.bytes += bytes;
-        self.parcels.push_back((now, Some(parcel)));
-        Ok(self.first + self.parcels.len() as u64 - 1)
-    }
-
-    fn take(&mut self, number: u64) -> Option<Parcel> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        let parcel = self.parcels.get_mut(place)?.1.take()?;
-        self.bytes -= parcel.arrival.payload.len();
-        Some(parcel)
-    }
-
-    fn forget_old(&mut self, now: Instant) {
-        let old = self.parcels.partition_point(|(kept, _)| now.duration_since(*kept) >= KEPT);
-        for (_, parcel) in self.parcels.drain(..old) {
-            self.bytes -= parcel.map_or(0, |parcel| parcel.arrival.payload.len());
-        }
-        self.first += old as u64;
     }
 }
