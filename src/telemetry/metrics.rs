@@ -115,7 +115,8 @@ impl Metrics {
         self.inner.batch_duration.record(seconds, &[]);
     }
 
-    /// A batch was not committed as decided: `why` is one of `receipt_taken`, `refused`, `lost`, `unknown`.
+    /// A batch was not committed as decided: `why` is one of `receipt_taken`, `needs_locks`, `refused`, `lost`,
+    /// `unknown`.
     pub fn not_committed(&self, why: &'static str) {
         self.inner.not_committed.add(1, &[KeyValue::new("why", why)]);
     }
