@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::{self, AckKind};
-use async_nats::{HeaderMap, service};
 
+use super::endpoint::Request;
 use crate::domain::command::Trace;
 use crate::domain::id::IdempotencyKey;
 use crate::wire::reply::Encoded;
@@ -25,7 +26,7 @@ pub struct Answer {
 
 #[derive(Debug)]
 pub enum Answerer {
-    Inbox(Box<service::Request>),
+    Inbox(Box<Request>),
     Result(Box<Submitted>),
 }
 
@@ -90,12 +91,10 @@ fn headers(answer: &Answer) -> HeaderMap {
     headers
 }
 
-async fn reply(request: &service::Request, answer: Answer) {
-    if request.message.reply.is_none() {
-        return; // published without asking for an answer
-    }
+async fn reply(request: &Request, answer: Answer) {
     let headers = headers(&answer);
-    if let Err(error) = request.respond_with_headers(Ok(answer.encoded.body.into()), headers).await {
+    let refusal = answer.encoded.error.as_ref().map(|(number, code)| (*number, code.as_str()));
+    if let Err(error) = request.answer(answer.encoded.body.into(), headers, refusal).await {
         tracing::warn!(%error, "could not send an answer");
     }
 }

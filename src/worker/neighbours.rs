@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::endpoint::{ANSWER_MAX, round_trip};
 use super::homes::WorkerId;
 use super::intake::Intake;
 use crate::wire::subject::Presence;
@@ -19,9 +20,6 @@ const HERE_EVERY: Duration = Duration::from_millis(250);
 
 /// What a worker says with `here`: only those of one version pass requests on to each other.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// How long a server that answers at all takes for it.
-const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Neighbours<'a> {
@@ -103,9 +101,8 @@ impl<'a> Neighbours<'a> {
 
     /// The last of what it has passed on and nobody took: behind the server's answer comes no more of it.
     pub async fn take_all_back(mut self) {
-        let ping = format!("$SRV.PING.{}.{}", self.intake.subjects.root(), self.me);
-        if !matches!(tokio::time::timeout(ANSWER_MAX, self.client.request(ping, Bytes::new())).await, Ok(Ok(_))) {
-            tracing::warn!("leaves without knowing whether all that it passed on was taken");
+        if let Err(error) = round_trip(self.client).await {
+            tracing::warn!(%error, "leaves without knowing whether all that it passed on was taken");
         }
         // Unconstrained, as for what was submitted.
         while let Some(Some(message)) = tokio::task::unconstrained(self.undelivered.next()).now_or_never() {

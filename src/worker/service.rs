@@ -1,21 +1,23 @@
 //! The request-reply path: a NATS service, so that `$SRV.PING`, `INFO` and `STATS` find it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_nats::jetstream;
-use async_nats::service::endpoint::Endpoint;
-use async_nats::service::{Request, Service, ServiceExt};
-use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::Answerer;
 use super::connect::Connections;
+use super::discovery::Discovery;
+use super::endpoint::{Endpoint, Inboxes, Request, Requests, round_trip};
 use super::homes::WorkerId;
 use super::intake::{self, Arrival, Intake};
 use super::neighbours::Neighbours;
 use super::pass_on::REPLY_HEADER;
 use super::submit;
+use crate::clock;
 use crate::config::WorkerConfig;
 use crate::domain::outcome::Refusal;
 use crate::wire::subject::{Address, NoAddress};
@@ -31,35 +33,30 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), async_nats::Error> {
     let client = &connections.requests;
-    let root = intake.subjects.root().to_owned();
-    let service: Service = client
-        .service_builder()
-        .description("Reservations of capacity, and locks")
-        .queue_group(&root)
-        .start(&root, env!("CARGO_PKG_VERSION"))
-        .await?;
-    let me: WorkerId = service.info().await.id.into();
-    let inboxes = config.inbox_prefixes.iter().map(|prefix| format!("{prefix}.")).collect();
+    let root = intake.subjects.root();
+    let me: WorkerId = clock::random_uuid().simple().to_string().into();
+    let inboxes = Inboxes::new(&config.inbox_prefixes);
     let home = format!("{}.", intake.subjects.home(&me));
     let results = jetstream::new(connections.submitted.clone());
+    let verbs = Verb::ALL.into_iter().map(|verb| (Some(verb), verb.name(), intake.subjects.service(verb)));
+    let homes = config.homes.then(|| (None, "home", format!("{home}>")));
+    let doors: Vec<(Option<Verb>, Arc<Endpoint>)> =
+        verbs.chain(homes).map(|(verb, name, subject)| (verb, Endpoint::new(client, name, subject))).collect();
+    let endpoints = doors.iter().map(|(_, endpoint)| endpoint.clone()).collect();
+    let discovery = Discovery::new(client, inboxes.clone(), root, me.clone(), endpoints);
+    let asked = discovery.subscribe().await?;
+    let _discovery = AbortOnDropHandle::new(tokio::spawn(async move { discovery.answer(asked).await }));
     let door = Door { intake: intake.clone(), inboxes, home, results };
     let leaving = CancellationToken::new();
-    let mut endpoints = JoinSet::new();
-    for verb in Verb::ALL {
-        let builder = service.endpoint_builder().name(verb.name());
-        let endpoint = builder.add(intake.subjects.service(verb)).await?;
-        endpoints.spawn(door.clone().serve(endpoint, Some(verb), leaving.clone()));
+    let mut serving = JoinSet::new();
+    for (verb, endpoint) in doors {
+        serving.spawn(door.clone().serve(endpoint.subscribe(root).await?, verb, leaving.clone()));
     }
     let mut neighbours = match config.homes {
-        true => {
-            let endpoint = service.endpoint_builder().name("home").add(format!("{}>", door.home)).await?;
-            endpoints.spawn(door.clone().serve(endpoint, None, leaving.clone()));
-            Some(Neighbours::listen(client, intake, me.clone()).await?)
-        }
+        true => Some(Neighbours::listen(client, intake, me).await?),
         false => None,
     };
-    // The server takes one connection's words in order: once it has passed this on, it knows every subscription.
-    client.request(format!("$SRV.PING.{root}.{me}"), Default::default()).await?;
+    round_trip(client).await?;
     subscribed();
     let told = async {
         match &mut neighbours {
@@ -69,17 +66,17 @@ pub async fn serve(
     };
     tokio::select! {
         () = told => (),
-        _ = endpoints.join_next() => (), // its subscription is closed, and so is the connection
+        _ = serving.join_next() => (), // its subscription is closed, and so is the connection
     }
     if let Some(neighbours) = &mut neighbours {
         neighbours.leave().await;
     }
     leaving.cancel();
-    while endpoints.join_next().await.is_some() {}
+    while serving.join_next().await.is_some() {}
     if let Some(neighbours) = neighbours {
         neighbours.take_all_back().await;
     }
-    service.stop().await
+    Ok(())
 }
 
 /// Where a message of a stream is acknowledged, with a dot.
@@ -89,8 +86,7 @@ const ACKNOWLEDGED_AT: &str = "$JS.ACK.";
 #[derive(Clone)]
 struct Door {
     intake: Intake,
-    /// Each with its dot.
-    inboxes: Vec<String>,
+    inboxes: Inboxes,
     /// What stands before the subject of a request that is passed on to this worker.
     home: String,
     /// Of the submitted commands among them.
@@ -99,20 +95,20 @@ struct Door {
 
 impl Door {
     /// `verb`: `None` where other workers pass requests on.
-    async fn serve(self, mut endpoint: Endpoint, verb: Option<Verb>, stop: CancellationToken) {
+    async fn serve(self, mut requests: Requests, verb: Option<Verb>, stop: CancellationToken) {
         loop {
             tokio::select! {
-                request = endpoint.next() => match request {
+                request = requests.next() => match request {
                     Some(request) => self.open(request, verb).await,
                     None => return,
                 },
                 () = stop.cancelled() => break,
             }
         }
-        if let Err(error) = endpoint.stop().await {
-            tracing::warn!(%error, "could not unsubscribe");
+        if let Err(error) = requests.end().await {
+            tracing::warn!(%error, "leaves without knowing that the server has heard it");
         }
-        while let Some(request) = endpoint.next().await {
+        while let Some(request) = requests.next().await {
             self.open(request, verb).await;
         }
     }
@@ -149,7 +145,7 @@ impl Door {
         let arrived = Instant::now();
         let intake = &self.intake;
         if let Some(reply) = &request.message.reply
-            && !self.inboxes.iter().any(|inbox| reply.starts_with(inbox.as_str()))
+            && !self.inboxes.has(reply)
         {
             // Answering would let a tenant publish, with the worker's rights, where it may not publish itself.
             intake.metrics.foreign_reply();

@@ -64,6 +64,41 @@ async fn workers_are_found_by_ping_info_and_stats_with_their_verbs_and_queue_gro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stats_count_what_was_answered_and_what_was_refused() {
+    let berth = with_pool(1).await;
+    let stats = async || {
+        let all = ask_all(&berth, format!("$SRV.STATS.{}", berth.root), 1).await;
+        let endpoints = all[0]["endpoints"].as_array().unwrap();
+        endpoints.iter().find(|endpoint| endpoint["name"] == "reserve").unwrap().clone()
+    };
+    let before = stats().await;
+    assert_eq!((&before["num_requests"], &before["num_errors"]), (&json!(0), &json!(0)));
+    assert_eq!((&before["last_error"], &before["average_processing_time"]), (&json!(""), &json!(0)));
+    berth.ask("reserve", reserve()).await.ok();
+    let mut much = reserve();
+    much["quantity"] = json!(1001);
+    assert_eq!(berth.ask("reserve", much).await.code(), "insufficient_capacity");
+    let after = stats().await;
+    assert_eq!((&after["num_requests"], &after["num_errors"]), (&json!(2), &json!(1)));
+    assert_eq!(after["last_error"], "409:insufficient_capacity");
+    let time = |name: &str| after[name].as_u64().unwrap();
+    assert!(time("average_processing_time") > 0);
+    assert_eq!(time("average_processing_time"), time("processing_time") / 2);
+}
+
+/// Whoever may ask a service what it is must not have it publish elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_is_is_told_to_inboxes_only() {
+    let berth = with_pool(1).await;
+    let mut events = berth.nats.subscribe(format!("{}.event.>", berth.root)).await.unwrap();
+    let forged = format!("{}.event.v1.acme.forged", berth.root);
+    let subject = format!("$SRV.PING.{}", berth.root);
+    berth.nats.publish_with_reply(subject.clone(), forged, Default::default()).await.unwrap();
+    ask_all(&berth, subject, 1).await; // answered after the first one
+    assert!(events.next().now_or_never().is_none(), "an answer where no inbox is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_workers_share_the_requests_and_each_is_answered_once() {
     let berth = with_pool(2).await;
     let (name, mut answers) = inbox(&berth).await;
