@@ -14,6 +14,7 @@ use super::endpoint::{Endpoint, Inboxes};
 use super::homes::WorkerId;
 use crate::clock;
 use crate::domain::window::Instant;
+use crate::telemetry::Metrics;
 
 const DESCRIPTION: &str = "Reservations of capacity, and locks";
 
@@ -34,6 +35,7 @@ pub struct Discovery {
     me: WorkerId,
     started: Instant,
     endpoints: Vec<Arc<Endpoint>>,
+    metrics: Metrics,
 }
 
 /// Which service it is, at the head of each answer.
@@ -91,8 +93,10 @@ impl Discovery {
         name: &str,
         me: WorkerId,
         endpoints: Vec<Arc<Endpoint>>,
+        metrics: Metrics,
     ) -> Discovery {
-        Discovery { client: client.clone(), inboxes, name: name.to_owned(), me, started: clock::now(), endpoints }
+        let (client, name, started) = (client.clone(), name.to_owned(), clock::now());
+        Discovery { client, inboxes, name, me, started, endpoints, metrics }
     }
 
     pub async fn subscribe(&self) -> Result<SelectAll<Subscriber>, async_nats::SubscribeError> {
@@ -118,7 +122,11 @@ impl Discovery {
     }
 
     async fn answer_one(&self, message: Message) -> Result<(), async_nats::Error> {
-        let Some(reply) = message.reply.filter(|reply| self.inboxes.has(reply)) else { return Ok(()) };
+        let Some(reply) = message.reply else { return Ok(()) };
+        if !self.inboxes.has(&reply) {
+            self.metrics.foreign_reply();
+            return Ok(());
+        }
         let answer = match Question::of(&message.subject) {
             Some(Question::Ping) => serde_json::to_vec(&self.identity("io.nats.micro.v1.ping_response"))?,
             Some(Question::Info) => serde_json::to_vec(&self.info())?,
@@ -160,16 +168,16 @@ impl Discovery {
 
     fn endpoint_stats<'a>(&'a self, endpoint: &'a Endpoint) -> EndpointStats<'a> {
         let counts = &endpoint.counts;
-        let (answers, nanoseconds) = (counts.answers(), counts.nanoseconds());
+        let (requests, nanoseconds) = (counts.requests(), counts.nanoseconds());
         EndpointStats {
             name: endpoint.name,
             subject: &endpoint.subject,
             queue_group: &self.name,
-            num_requests: answers,
+            num_requests: requests,
             num_errors: counts.refusals(),
             last_error: counts.last_refusal(),
             processing_time: nanoseconds,
-            average_processing_time: nanoseconds.checked_div(answers).unwrap_or_default(),
+            average_processing_time: nanoseconds.checked_div(requests).unwrap_or_default(),
         }
     }
 }

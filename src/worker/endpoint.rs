@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_nats::connection::State;
 use async_nats::{Client, HeaderMap, Message, PublishError, Subject, Subscriber};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 /// How long a server that answers at all takes for it.
 pub const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long a worker that leaves waits for it: what comes after that is lost.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// The reply subjects that answers may go to.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ impl Inboxes {
     }
 }
 
-/// One of the service's endpoints, and what has been answered there.
+/// One of the service's endpoints, and what it has done.
 #[derive(Debug)]
 pub struct Endpoint {
     pub name: &'static str,
@@ -36,10 +39,10 @@ pub struct Endpoint {
     pub counts: Counts,
 }
 
-/// Since the service began.
+/// Since the service began; a request that wants no answer counts too.
 #[derive(Debug, Default)]
 pub struct Counts {
-    answers: AtomicU64,
+    requests: AtomicU64,
     refusals: AtomicU64,
     nanoseconds: AtomicU64,
     last_refusal: Mutex<String>,
@@ -73,22 +76,33 @@ impl Endpoint {
 }
 
 impl Requests {
-    /// `None`: it is closed, and so was the connection, unless it was closed here.
+    /// `None`: the connection is closed.
     pub async fn next(&mut self) -> Option<Request> {
         let message = self.subscriber.next().await?;
         Some(Request { message, arrived: Instant::now(), endpoint: self.endpoint.clone() })
     }
 
-    /// Has the server send nothing more. What it has sent by then can still be taken.
+    /// Has the server send nothing more. What it has sent by then has come when this returns.
     ///
     /// By `unsubscribe` or `drain` the client library forgets a subscription before the server has heard of it, and
     /// drops what comes in between: under load, a burst. One with a limit it keeps until so many messages have come. The
     /// server takes a number of more than nine digits for none, and ends the subscription at once.
     pub async fn end(&mut self) -> Result<(), async_nats::Error> {
-        self.subscriber.unsubscribe_after(u64::MAX).await?;
-        let heard = round_trip(&self.endpoint.client).await;
-        self.subscriber.unsubscribe().await?;
-        heard
+        let client = &self.endpoint.client;
+        if client.connection_state() != State::Connected {
+            return Err("there is no connection".into());
+        }
+        let heard = async {
+            self.subscriber.unsubscribe_after(u64::MAX).await?;
+            echo(client).await
+        };
+        tokio::time::timeout(END_MAX, heard).await?
+    }
+
+    /// One that has come already.
+    pub fn next_now(&mut self) -> Option<Request> {
+        // Unconstrained: a task that has done much without a pause is told by the runtime that nothing is there.
+        tokio::task::unconstrained(self.next()).now_or_never()?
     }
 }
 
@@ -111,7 +125,7 @@ impl Request {
 
 impl Counts {
     fn add(&self, took: Duration, refusal: Option<(u16, &str)>) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         if let Some((number, code)) = refusal {
             self.refusals.fetch_add(1, Ordering::Relaxed);
@@ -119,8 +133,8 @@ impl Counts {
         }
     }
 
-    pub fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     pub fn refusals(&self) -> u64 {
@@ -138,12 +152,16 @@ impl Counts {
 }
 
 /// Returns when the server has done all that this connection has asked of it until now, and what it has sent meanwhile
-/// has come: it takes one connection's words in order.
+/// has come: it takes one connection's words in order. An error where that takes longer than a second.
 pub async fn round_trip(client: &Client) -> Result<(), async_nats::Error> {
+    tokio::time::timeout(ANSWER_MAX, echo(client)).await?
+}
+
+async fn echo(client: &Client) -> Result<(), async_nats::Error> {
     let inbox: Subject = client.new_inbox().into();
     let mut echo = client.subscribe(inbox.clone()).await?;
     client.publish(inbox, Bytes::new()).await?;
-    match tokio::time::timeout(ANSWER_MAX, echo.next()).await? {
+    match echo.next().await {
         Some(_) => Ok(()),
         None => Err("the connection is closed".into()),
     }

@@ -212,12 +212,16 @@ impl Worker {
                 self.intake.clone(),
                 round.child_token(),
             );
-            let requests =
-                service::serve(&self.connections, &self.intake, config, || set_ready(true), round.child_token());
+            let requests = async {
+                let ready = || set_ready(true);
+                let served = service::serve(&self.connections, &self.intake, config, ready, round.child_token()).await;
+                round.cancel(); // whyever it has ended
+                served
+            };
             let watched = async {
                 tokio::select! {
                     _ = is_up.wait_for(|is_up| !is_up) => (),
-                    () = stop.cancelled() => (),
+                    () = round.cancelled() => (), // by `stop`, too
                     () = self.failed.cancelled() => (),
                 }
                 set_ready(false);

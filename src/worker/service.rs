@@ -1,7 +1,7 @@
 //! The request-reply path: a NATS service, so that `$SRV.PING`, `INFO` and `STATS` find it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use tokio::task::JoinSet;
@@ -43,7 +43,7 @@ pub async fn serve(
     let doors: Vec<(Option<Verb>, Arc<Endpoint>)> =
         verbs.chain(homes).map(|(verb, name, subject)| (verb, Endpoint::new(client, name, subject))).collect();
     let endpoints = doors.iter().map(|(_, endpoint)| endpoint.clone()).collect();
-    let discovery = Discovery::new(client, inboxes.clone(), root, me.clone(), endpoints);
+    let discovery = Discovery::new(client, inboxes.clone(), root, me.clone(), endpoints, intake.metrics.clone());
     let asked = discovery.subscribe().await?;
     let _discovery = AbortOnDropHandle::new(tokio::spawn(async move { discovery.answer(asked).await }));
     let door = Door { intake: intake.clone(), inboxes, home, results };
@@ -56,7 +56,13 @@ pub async fn serve(
         true => Some(Neighbours::listen(client, intake, me).await?),
         false => None,
     };
-    round_trip(client).await?;
+    while let Err(error) = round_trip(client).await {
+        tracing::warn!(%error, "does not know yet whether the server sends it requests");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_DELAY) => (),
+            () = stop.cancelled() => break,
+        }
+    }
     subscribed();
     let told = async {
         match &mut neighbours {
@@ -78,6 +84,9 @@ pub async fn serve(
     }
     Ok(())
 }
+
+/// Between two looks whether the server has heard of the subscriptions.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// Where a message of a stream is acknowledged, with a dot.
 const ACKNOWLEDGED_AT: &str = "$JS.ACK.";
@@ -108,7 +117,7 @@ impl Door {
         if let Err(error) = requests.end().await {
             tracing::warn!(%error, "leaves without knowing that the server has heard it");
         }
-        while let Some(request) = requests.next().await {
+        while let Some(request) = requests.next_now() {
             self.open(request, verb).await;
         }
     }

@@ -96,6 +96,7 @@ async fn what_a_service_is_is_told_to_inboxes_only() {
     berth.nats.publish_with_reply(subject.clone(), forged, Default::default()).await.unwrap();
     ask_all(&berth, subject, 1).await; // answered after the first one
     assert!(events.next().now_or_never().is_none(), "an answer where no inbox is");
+    assert_eq!(metric(berth.workers[0].http, "berth_replies_dropped_total").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::process::{WorkerProcess, until};
 use super::{make_pool, one_hour};
 use crate::checker::check;
-use crate::harness::{Berth, within};
+use crate::harness::{Berth, start_stack, within};
 use crate::tap::{Step, Tap};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,11 +95,26 @@ async fn replaced_under_load(homes: bool) {
     for _ in 0..STOPS {
         let before = answers.load(Ordering::Relaxed);
         within("answers", until(async || answers.load(Ordering::Relaxed) >= before + ANSWERS_BETWEEN)).await;
-        workers.remove(0).stop().await;
+        let leaving = workers.remove(0);
+        leaving.signal("TERM");
+        let (status, log) = leaving.ended().await;
+        assert!(status.success() && !log.contains("leaves without knowing"), "{status}\n{log}");
         workers.push(WorkerProcess::start(&berth).await);
     }
     is_over.store(true, Ordering::Relaxed);
     for client in clients {
         client.await.expect("every request was answered, and granted");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_told_to_end_while_nats_is_away_ends_nevertheless() {
+    let mut stack = start_stack().await;
+    let berth = Berth::on(stack.database_url(), stack.nats_url(), "berth".to_owned()).await;
+    let worker = WorkerProcess::start(&berth).await;
+    stack.kill_nats().await.unwrap();
+    worker.signal("TERM");
+    let (_, log) = worker.ended().await;
+    assert!(log.contains("leaves without knowing"), "{log}");
+    stack.stop().await.unwrap();
 }
