@@ -11,6 +11,7 @@ mod build_operator;
 mod canonical;
 pub mod capacity;
 mod cursor;
+pub mod discovery;
 pub mod event;
 pub mod glance;
 mod headers;

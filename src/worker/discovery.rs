@@ -8,23 +8,15 @@ use std::sync::Arc;
 
 use async_nats::{Client, Message, Subscriber};
 use futures::stream::{SelectAll, StreamExt, select_all};
-use serde::Serialize;
 
 use super::endpoint::{Endpoint, Inboxes};
 use super::homes::WorkerId;
 use crate::clock;
 use crate::domain::window::Instant;
 use crate::telemetry::Metrics;
+use crate::wire::discovery::{EndpointInfo, EndpointStats, Identity, Info, Question, Stats, encode};
 
 const DESCRIPTION: &str = "Reservations of capacity, and locks";
-
-/// What is asked of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
-    Ping,
-    Info,
-    Stats,
-}
 
 #[derive(Debug)]
 pub struct Discovery {
@@ -36,54 +28,6 @@ pub struct Discovery {
     started: Instant,
     endpoints: Vec<Arc<Endpoint>>,
     metrics: Metrics,
-}
-
-/// Which service it is, at the head of each answer.
-#[derive(Serialize)]
-struct Identity<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: &'a str,
-    id: &'a str,
-    version: &'static str,
-    metadata: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Info<'a> {
-    #[serde(flatten)]
-    identity: Identity<'a>,
-    description: &'static str,
-    endpoints: Vec<EndpointInfo<'a>>,
-}
-
-#[derive(Serialize)]
-struct EndpointInfo<'a> {
-    name: &'static str,
-    subject: &'a str,
-    queue_group: &'a str,
-    metadata: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Stats<'a> {
-    #[serde(flatten)]
-    identity: Identity<'a>,
-    started: Instant,
-    endpoints: Vec<EndpointStats<'a>>,
-}
-
-/// Times in nanoseconds.
-#[derive(Serialize)]
-struct EndpointStats<'a> {
-    name: &'static str,
-    subject: &'a str,
-    queue_group: &'a str,
-    num_requests: u64,
-    num_errors: u64,
-    last_error: String,
-    processing_time: u64,
-    average_processing_time: u64,
 }
 
 impl Discovery {
@@ -127,23 +71,24 @@ impl Discovery {
             self.metrics.foreign_reply();
             return Ok(());
         }
-        let answer = match Question::of(&message.subject) {
-            Some(Question::Ping) => serde_json::to_vec(&self.identity("io.nats.micro.v1.ping_response"))?,
-            Some(Question::Info) => serde_json::to_vec(&self.info())?,
-            Some(Question::Stats) => serde_json::to_vec(&self.stats())?,
-            None => return Ok(()),
+        let Some(question) = Question::of(&message.subject) else { return Ok(()) };
+        let identity = self.identity(question);
+        let answer = match question {
+            Question::Ping => encode(&identity),
+            Question::Info => encode(&self.info(identity)),
+            Question::Stats => encode(&self.stats(identity)),
         };
         Ok(self.client.publish(reply, answer.into()).await?)
     }
 
-    fn identity(&self, kind: &'static str) -> Identity<'_> {
-        let metadata = BTreeMap::new();
+    fn identity(&self, question: Question) -> Identity<'_> {
+        let (kind, metadata) = (question.answer(), BTreeMap::new());
         Identity { kind, name: &self.name, id: &self.me, version: env!("CARGO_PKG_VERSION"), metadata }
     }
 
-    fn info(&self) -> Info<'_> {
+    fn info<'a>(&'a self, identity: Identity<'a>) -> Info<'a> {
         Info {
-            identity: self.identity("io.nats.micro.v1.info_response"),
+            identity,
             description: DESCRIPTION,
             endpoints: self.endpoints.iter().map(|endpoint| self.endpoint_info(endpoint)).collect(),
         }
@@ -158,9 +103,9 @@ impl Discovery {
         }
     }
 
-    fn stats(&self) -> Stats<'_> {
+    fn stats<'a>(&'a self, identity: Identity<'a>) -> Stats<'a> {
         Stats {
-            identity: self.identity("io.nats.micro.v1.stats_response"),
+            identity,
             started: self.started,
             endpoints: self.endpoints.iter().map(|endpoint| self.endpoint_stats(endpoint)).collect(),
         }
@@ -179,22 +124,5 @@ impl Discovery {
             processing_time: nanoseconds,
             average_processing_time: nanoseconds.checked_div(requests).unwrap_or_default(),
         }
-    }
-}
-
-impl Question {
-    const ALL: [Question; 3] = [Question::Ping, Question::Info, Question::Stats];
-
-    fn name(self) -> &'static str {
-        match self {
-            Question::Ping => "PING",
-            Question::Info => "INFO",
-            Question::Stats => "STATS",
-        }
-    }
-
-    fn of(subject: &str) -> Option<Question> {
-        let name = subject.split('.').nth(1)?;
-        Question::ALL.into_iter().find(|question| question.name() == name)
     }
 }
