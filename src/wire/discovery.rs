@@ -34,11 +34,18 @@ pub struct Info<'a> {
     pub endpoints: Vec<EndpointInfo<'a>>,
 }
 
+/// Which endpoint it is, at the head of what is said of it.
 #[derive(Debug, Serialize)]
-pub struct EndpointInfo<'a> {
+pub struct EndpointName<'a> {
     pub name: &'static str,
     pub subject: &'a str,
     pub queue_group: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EndpointInfo<'a> {
+    #[serde(flatten)]
+    pub endpoint: EndpointName<'a>,
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -53,9 +60,8 @@ pub struct Stats<'a> {
 /// Times in nanoseconds.
 #[derive(Debug, Serialize)]
 pub struct EndpointStats<'a> {
-    pub name: &'static str,
-    pub subject: &'a str,
-    pub queue_group: &'a str,
+    #[serde(flatten)]
+    pub endpoint: EndpointName<'a>,
     pub num_requests: u64,
     pub num_errors: u64,
     /// `409:insufficient_capacity`; empty: there was none.

@@ -14,7 +14,7 @@ use super::homes::WorkerId;
 use crate::clock;
 use crate::domain::window::Instant;
 use crate::telemetry::Metrics;
-use crate::wire::discovery::{EndpointInfo, EndpointStats, Identity, Info, Question, Stats, encode};
+use crate::wire::discovery::{EndpointInfo, EndpointName, EndpointStats, Identity, Info, Question, Stats, encode};
 
 const DESCRIPTION: &str = "Reservations of capacity, and locks";
 
@@ -95,12 +95,11 @@ impl Discovery {
     }
 
     fn endpoint_info<'a>(&'a self, endpoint: &'a Endpoint) -> EndpointInfo<'a> {
-        EndpointInfo {
-            name: endpoint.name,
-            subject: &endpoint.subject,
-            queue_group: &self.name,
-            metadata: BTreeMap::new(),
-        }
+        EndpointInfo { endpoint: self.endpoint_name(endpoint), metadata: BTreeMap::new() }
+    }
+
+    fn endpoint_name<'a>(&'a self, endpoint: &'a Endpoint) -> EndpointName<'a> {
+        EndpointName { name: endpoint.name, subject: &endpoint.subject, queue_group: &self.name }
     }
 
     fn stats<'a>(&'a self, identity: Identity<'a>) -> Stats<'a> {
@@ -115,9 +114,7 @@ impl Discovery {
         let counts = &endpoint.counts;
         let (requests, nanoseconds) = (counts.requests(), counts.nanoseconds());
         EndpointStats {
-            name: endpoint.name,
-            subject: &endpoint.subject,
-            queue_group: &self.name,
+            endpoint: self.endpoint_name(endpoint),
             num_requests: requests,
             num_errors: counts.refusals(),
             last_error: counts.last_refusal(),

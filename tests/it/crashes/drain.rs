@@ -114,7 +114,7 @@ async fn a_worker_told_to_end_while_nats_is_away_ends_nevertheless() {
     let worker = WorkerProcess::start(&berth).await;
     stack.kill_nats().await.unwrap();
     worker.signal("TERM");
-    let (_, log) = worker.ended().await;
-    assert!(log.contains("leaves without knowing"), "{log}");
+    let (status, log) = worker.ended().await;
+    assert!(status.success() && log.contains("leaves without knowing"), "{status}\n{log}");
     stack.stop().await.unwrap();
 }
