@@ -185,7 +185,7 @@ async fn nats_sub_js_sees_a_reservation_start_and_end_and_a_hold_expire() {
     let Some(examples) = examples() else { return };
     let berth = berth().await;
     let mut subscriber = Subscriber::start(&examples, &berth).await;
-    let (start, end) = (harness::seconds_from_now(1), harness::seconds_from_now(3));
+    let (start, end) = (harness::seconds_from_now(2), harness::seconds_from_now(4));
     let body = json!({"pool": "p", "start_time": start, "end_time": end, "quantity": 2});
     berth.ask("reserve", body).await.ok();
     let (start, end) = (hours_from_now(1), hours_from_now(2));

@@ -72,7 +72,7 @@ async fn a_retry_of_a_success_long_after_its_window_is_that_success() {
     berth.pool("short", 1).await;
     let mut events = berth.events().await;
     let body =
-        json!({"pool": "short", "start_time": seconds_from_now(1), "end_time": seconds_from_now(2), "quantity": 1});
+        json!({"pool": "short", "start_time": seconds_from_now(2), "end_time": seconds_from_now(3), "quantity": 1});
     let first = berth.ask_with_key("reserve", "k", body.clone()).await;
     assert_eq!(first.code(), "ok", "{}", first.body);
     while within("the end", events.next()).await.kind() != "ended" {}

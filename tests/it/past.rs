@@ -21,7 +21,7 @@ async fn ask_as_ann(berth: &Berth, verb: &str, body: Value) -> Value {
 
 /// Reserved for some hours from the next second on, extended by an hour, reduced by one of two units, and terminated. Gives each answer.
 async fn lived(berth: &Berth, pool: &str) -> Vec<Value> {
-    let (start, end, later) = (seconds_from_now(1), hours_from_now(2), hours_from_now(3));
+    let (start, end, later) = (seconds_from_now(2), hours_from_now(2), hours_from_now(3));
     let body = json!({"pool": pool, "start_time": start, "end_time": end, "quantity": 2, "name": "training",
                       "launch_specification": {"volumes": [], "ssh_keys": ["k"], "startup_script": "echo secret"}});
     let mut events = berth.events().await;
@@ -322,8 +322,8 @@ async fn a_schedule_reaches_back_and_is_told_as_it_stood() {
 async fn what_a_confirmation_left_out_is_still_told_of_the_time_before_it() {
     let berth = Berth::start().await;
     priced_pool(&berth, "p").await;
-    let (one, two, three) = (seconds_from_now(1), hours_from_now(2), hours_from_now(3));
-    let first = seconds_from_now(2);
+    let (one, two, three) = (seconds_from_now(2), hours_from_now(2), hours_from_now(3));
+    let first = seconds_from_now(3);
     let intervals = json!([{"start_time": one, "end_time": first, "quantity": 6},
                            {"start_time": two, "end_time": three, "quantity": 2}]);
     let mut events = berth.events().await;

@@ -101,7 +101,7 @@ async fn a_list_as_of_an_instant_shows_what_was_due_then() {
     let berth = Berth::start().await;
     berth.pool("p", 8).await;
     let mut events = berth.events().await;
-    let (start, end) = (seconds_from_now(1), seconds_from_now(2));
+    let (start, end) = (seconds_from_now(2), seconds_from_now(3));
     let body = json!({"pool": "p", "start_time": start, "end_time": end, "quantity": 1});
     let placed = berth.ask("reserve", body).await.ok();
     assert_eq!(events.kinds(3).await, ["placed", "active", "ended"]);
