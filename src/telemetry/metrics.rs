@@ -38,6 +38,9 @@ pub struct Metrics {
     inner: Arc<Inner>,
 }
 
+/// Why a batch was not committed as decided.
+const WHYS: [&str; 5] = ["receipt_taken", "needs_locks", "refused", "lost", "unknown"];
+
 #[derive(Debug)]
 struct Inner {
     registry: prometheus::Registry,
@@ -87,6 +90,7 @@ impl Metrics {
             }
         };
         let inner = Inner::new(&provider.meter("berth"), registry, provider.clone());
+        inner.begin_at_zero();
         Metrics { inner: Arc::new(inner) }
     }
 
@@ -115,8 +119,7 @@ impl Metrics {
         self.inner.batch_duration.record(seconds, &[]);
     }
 
-    /// A batch was not committed as decided: `why` is one of `receipt_taken`, `needs_locks`, `refused`, `lost`,
-    /// `unknown`.
+    /// A batch was not committed as decided: `why` is one of `WHYS`.
     pub fn not_committed(&self, why: &'static str) {
         self.inner.not_committed.add(1, &[KeyValue::new("why", why)]);
     }
@@ -204,6 +207,21 @@ impl Inner {
             relay_lag: seconds("berth_relay_lag", "From an event's decision to its publication, oldest of a batch"),
             backlog: gauge(meter, "berth_relay_backlog_events", "Events that wait in the journal"),
         }
+    }
+
+    /// A counter that is not there before it first counts hides that first time from everyone who asks for its rate.
+    fn begin_at_zero(&self) {
+        let counters = [
+            &self.batches,
+            &self.passed_on,
+            &self.taken_back,
+            &self.replies_dropped,
+            &self.slow_consumer,
+            &self.ticks,
+            &self.events_published,
+        ];
+        counters.into_iter().for_each(|counter| counter.add(0, &[]));
+        WHYS.into_iter().for_each(|why| self.not_committed.add(0, &[KeyValue::new("why", why)]));
     }
 }
 

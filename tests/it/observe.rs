@@ -10,6 +10,23 @@ const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-
 const TRACESTATE: &str = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE";
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_happened_yet_is_counted_as_none() {
+    let berth = Berth::start().await;
+    let (_, text) = http_get(berth.workers[0].http, "/metrics").await;
+    for line in [
+        "berth_batches_total 0",
+        r#"berth_batches_not_committed_total{why="lost"} 0"#,
+        r#"berth_batches_not_committed_total{why="unknown"} 0"#,
+        "berth_slow_consumer_total 0",
+        "berth_replies_dropped_total 0",
+        "berth_taken_back_total 0",
+        "berth_events_published_total 0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_ready_and_metrics_are_served_over_http() {
     let berth = Berth::start().await;
     let http = berth.workers[0].http;
