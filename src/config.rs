@@ -10,7 +10,7 @@ pub struct WorkerConfig {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
 
-    /// The NATS server, JetStream enabled; several, separated by commas
+    /// The NATS server, JetStream enabled; several, separated by commas; with user:password@ or token@ before the host
     #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
 

@@ -12,6 +12,7 @@ use async_nats::{Client, ConnectOptions};
 
 use crate::clock;
 use crate::wire::subject::Subjects;
+use crate::worker::login::with_login;
 
 /// Any cause, of whatever library.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -58,7 +59,7 @@ pub fn example_window() -> String {
 /// Where the worker is to be found.
 #[derive(Clone, Debug, clap::Args)]
 pub struct NatsArgs {
-    /// The NATS server; several, separated by commas
+    /// The NATS server; several, separated by commas; with user:password@ or token@ before the host
     #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub nats_url: String,
 
@@ -84,22 +85,25 @@ impl NatsArgs {
 
     /// As [`NatsArgs::connect`], for a caller that has options of its own.
     pub async fn connect_with(&self, mut options: ConnectOptions) -> Result<Client, CliError> {
-        if let Some(path) = &self.nats_creds {
-            let attempt = format!("read the credentials file {}", path.display());
-            options = options.credentials_file(path).await.map_err(CliError::of(attempt))?;
-        }
-        let servers: Vec<&str> = self.nats_url.split(',').map(str::trim).collect();
+        let servers: Vec<String> = self.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
+        options = match &self.nats_creds {
+            Some(path) => {
+                let attempt = format!("read the credentials file {}", path.display());
+                options.credentials_file(path).await.map_err(CliError::of(attempt))?
+            }
+            None => with_login(options, &servers),
+        };
         let attempt = format!("connect to NATS at {}", without_secrets(&servers));
         options.connect(servers).await.map_err(CliError::of(attempt))
     }
 }
 
 /// The URLs without user and password.
-fn without_secrets(urls: &[&str]) -> String {
-    let shown = |url: &&str| match (url.split_once("://"), url.rsplit_once('@')) {
+fn without_secrets(urls: &[String]) -> String {
+    let shown = |url: &String| match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
         (None, Some((_, host))) => host.to_owned(),
-        _ => (*url).to_owned(),
+        _ => url.clone(),
     };
     urls.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_url_is_shown_without_its_password() {
-        let urls = ["nats://bob:s@cret@one:4222", "tls://two", "token@three:1"];
+        let urls = ["nats://bob:s@cret@one:4222", "tls://two", "token@three:1"].map(str::to_owned);
         assert_eq!(without_secrets(&urls), "nats://one:4222, tls://two, three:1");
     }
 }

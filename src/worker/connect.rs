@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::login::with_login;
 use super::run::WorkerError;
 use crate::config::WorkerConfig;
 use crate::telemetry::Metrics;
@@ -51,10 +52,10 @@ async fn connect(
             }
         }
     });
+    let servers: Vec<String> = config.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
     let options = match &config.nats_creds {
         Some(path) => options.credentials_file(path).await.map_err(WorkerError::Credentials)?,
-        None => options,
+        None => with_login(options, &servers),
     };
-    let servers: Vec<String> = config.nats_url.split(',').map(str::to_owned).collect();
     options.connect(servers).await.map_err(WorkerError::Nats)
 }

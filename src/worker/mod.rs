@@ -12,6 +12,7 @@ mod homes;
 mod intake;
 mod kept;
 mod lanes;
+pub mod login;
 mod neighbours;
 mod pass_on;
 mod past;

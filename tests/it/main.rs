@@ -2,6 +2,7 @@
 //! a database and a subject space of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // tests may fail loudly
 
+mod accounts;
 mod bad_input;
 mod bench;
 mod calendar;

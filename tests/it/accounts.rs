@@ -1,0 +1,88 @@
+//! Each tenant in a NATS account of its own, with the configuration that is deployed.
+
+use std::io::BufRead;
+use std::process::{Child, Command, Output, Stdio};
+
+use berth::cli::stack::Servers;
+
+use crate::harness::{Berth, Worker, config, hours_from_now, within};
+
+struct Server {
+    process: Child,
+    address: String,
+    _store: tempfile::TempDir,
+    /// Read as long as the server runs: one that cannot log dies.
+    _log: std::thread::JoinHandle<()>,
+}
+
+impl Server {
+    fn start() -> Server {
+        let store = tempfile::tempdir().unwrap();
+        let deployed = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nats-accounts.conf");
+        let here = std::fs::read_to_string(deployed)
+            .unwrap()
+            .replace("0.0.0.0:4222", "127.0.0.1:-1")
+            .replace("127.0.0.1:8222", "127.0.0.1:-1")
+            .replace("\"/data\"", &format!("{:?}", store.path()));
+        let path = store.path().join("nats.conf");
+        std::fs::write(&path, here).unwrap();
+        let mut process = Command::new(Servers::find().unwrap().nats_server)
+            .arg("-c")
+            .arg(&path)
+            .env("BERTH_WORKER_PASSWORD", "w:s@cret")
+            .env("BERTH_OPERATOR_PASSWORD", "of-the-operator")
+            .env("BERTH_AUDITOR_PASSWORD", "of-the-auditor")
+            .env("BERTH_ACME_PASSWORD", "of-acme")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = std::io::BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let start: Vec<String> = log.by_ref().take_while(|line| !line.contains("Server is ready")).collect();
+        let address = start.iter().find_map(|line| line.split_once("client connections on ")).unwrap().1.to_owned();
+        Server { process, address, _store: store, _log: std::thread::spawn(move || log.for_each(drop)) }
+    }
+
+    fn url(&self, login: &str) -> String {
+        format!("nats://{login}@{}", self.address)
+    }
+
+    /// The command line, as this user.
+    async fn request(&self, login: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        command.arg("request").args(arguments).args(["--timeout", "5s"]).env("NATS_URL", self.url(login));
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        within("an answer", run).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_log_in_by_password_and_a_tenant_reserves_in_its_own_name_only() {
+    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let berth = Berth::without_workers().await;
+    let mut config = config(&berth.database_url, &server.url("worker:w%3As%40cret"), "berth");
+    config.inbox_prefixes = vec!["_INBOX".to_owned(), "_R_".to_owned()];
+    let worker = Worker::start(config).await.unwrap();
+
+    let put = server.request("operator:of-the-operator", &["pool_put", r#"{"pool":"gpu","capacity":8}"#]).await;
+    assert!(put.status.success(), "{put:?}");
+    let body = format!(
+        r#"{{"pool":"gpu","start_time":"{}","end_time":"{}","quantity":2}}"#,
+        hours_from_now(1),
+        hours_from_now(2)
+    );
+    let reserved = server.request("acme:of-acme", &["--tenant", "acme", "reserve", &body]).await;
+    assert!(reserved.status.success(), "{reserved:?}");
+    let as_another = server.request("acme:of-acme", &["--tenant", "other", "reserve", &body]).await;
+    assert!(!as_another.status.success(), "{as_another:?}");
+    let wrong = server.request("acme:guessed", &["--tenant", "acme", "reserve", &body]).await;
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(!wrong.status.success() && said.contains("authorization") && !said.contains("guessed"), "{said}");
+    worker.stop().await;
+}
