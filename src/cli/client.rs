@@ -229,8 +229,10 @@ async fn submit(args: &RequestArgs, client: &Client, mut request: Prepared) -> R
         let Ok(Some(message)) = tokio::time::timeout_at(deadline, results.next()).await else {
             let waited = humantime::format_duration(args.timeout);
             return Err(CliError::told(format!(
-                "no result on {result} within {waited}: the request is kept and will be decided; ask for its outcome by \
-                 berth request receipt --tenant {} '{{\"idempotency_key\":\"{key}\"}}'",
+                "no result on {result} within {waited}: the request is kept and will be decided. Its result stays in the \
+                 stream {}; send it again under the key {key} to wait for it, or, if it is not malformed, ask by berth \
+                 request receipt --tenant {} '{{\"idempotency_key\":\"{key}\"}}'",
+                subjects.stream("RESULT"),
                 request.tenant
             )));
         };
