@@ -12,7 +12,7 @@ use async_nats::{Client, ConnectOptions};
 
 use crate::clock;
 use crate::wire::subject::Subjects;
-use crate::worker::login::with_login;
+use crate::worker::login::{log_in, servers};
 
 /// Any cause, of whatever library.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -84,15 +84,12 @@ impl NatsArgs {
     }
 
     /// As [`NatsArgs::connect`], for a caller that has options of its own.
-    pub async fn connect_with(&self, mut options: ConnectOptions) -> Result<Client, CliError> {
-        let servers: Vec<String> = self.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
-        options = match &self.nats_creds {
-            Some(path) => {
-                let attempt = format!("read the credentials file {}", path.display());
-                options.credentials_file(path).await.map_err(CliError::of(attempt))?
-            }
-            None => with_login(options, &servers),
-        };
+    pub async fn connect_with(&self, options: ConnectOptions) -> Result<Client, CliError> {
+        let servers = servers(&self.nats_url);
+        let credentials = self.nats_creds.as_deref();
+        let file = credentials.map(|path| path.display().to_string()).unwrap_or_default();
+        let logged_in = log_in(options, credentials, &servers).await;
+        let options = logged_in.map_err(CliError::of(format!("read the credentials file {file}")))?;
         let attempt = format!("connect to NATS at {}", without_secrets(&servers));
         options.connect(servers).await.map_err(CliError::of(attempt))
     }

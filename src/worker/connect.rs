@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::login::with_login;
+use super::login::{log_in, servers};
 use super::run::WorkerError;
 use crate::config::WorkerConfig;
 use crate::telemetry::Metrics;
@@ -52,10 +52,7 @@ async fn connect(
             }
         }
     });
-    let servers: Vec<String> = config.nats_url.split(',').map(|url| url.trim().to_owned()).collect();
-    let options = match &config.nats_creds {
-        Some(path) => options.credentials_file(path).await.map_err(WorkerError::Credentials)?,
-        None => with_login(options, &servers),
-    };
+    let servers = servers(&config.nats_url);
+    let options = log_in(options, config.nats_creds.as_deref(), &servers).await.map_err(WorkerError::Credentials)?;
     options.connect(servers).await.map_err(WorkerError::Nats)
 }

@@ -16,7 +16,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Server {
+    fn with_accounts() -> Server {
         let store = tempfile::tempdir().unwrap();
         let deployed = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nats-accounts.conf");
         let here = std::fs::read_to_string(deployed)
@@ -26,9 +26,16 @@ impl Server {
             .replace("\"/data\"", &format!("{:?}", store.path()));
         let path = store.path().join("nats.conf");
         std::fs::write(&path, here).unwrap();
+        Server::start(store, &["-c", path.to_str().unwrap()])
+    }
+
+    fn with_token(token: &str) -> Server {
+        Server::start(tempfile::tempdir().unwrap(), &["-a", "127.0.0.1", "-p", "-1", "--auth", token])
+    }
+
+    fn start(store: tempfile::TempDir, arguments: &[&str]) -> Server {
         let mut process = Command::new(Servers::find().unwrap().nats_server)
-            .arg("-c")
-            .arg(&path)
+            .args(arguments)
             .env("BERTH_WORKER_PASSWORD", "w:s@cret")
             .env("BERTH_OPERATOR_PASSWORD", "of-the-operator")
             .env("BERTH_AUDITOR_PASSWORD", "of-the-auditor")
@@ -64,7 +71,7 @@ impl Drop for Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_log_in_by_password_and_a_tenant_reserves_in_its_own_name_only() {
-    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let server = tokio::task::spawn_blocking(Server::with_accounts).await.unwrap();
     let berth = Berth::without_workers().await;
     let mut config = config(&berth.database_url, &server.url("worker:w%3As%40cret"), "berth");
     config.inbox_prefixes = vec!["_INBOX".to_owned(), "_R_".to_owned()];
@@ -85,4 +92,14 @@ async fn users_log_in_by_password_and_a_tenant_reserves_in_its_own_name_only() {
     let said = String::from_utf8_lossy(&wrong.stderr);
     assert!(!wrong.status.success() && said.contains("authorization") && !said.contains("guessed"), "{said}");
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_url_logs_in() {
+    let server = tokio::task::spawn_blocking(|| Server::with_token("s/cret")).await.unwrap();
+    let asked = server.request("s%2Fcret", &["quota", "{}"]).await;
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(said.contains("nobody serves"), "logged in, and found no worker: {said}");
+    let refused = server.request("guessed", &["quota", "{}"]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("authorization"), "{refused:?}");
 }

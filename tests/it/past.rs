@@ -19,7 +19,7 @@ async fn ask_as_ann(berth: &Berth, verb: &str, body: Value) -> Value {
     berth.ask_as("acme", verb, &[("Berth-Actor", "ann")], &body.to_string()).await.ok()
 }
 
-/// Reserved for some hours from the next second on, extended by an hour, reduced by one of two units, and terminated. Gives each answer.
+/// Reserved for some hours from the second after the next on, extended by an hour, reduced by one of two units, and terminated. Gives each answer.
 async fn lived(berth: &Berth, pool: &str) -> Vec<Value> {
     let (start, end, later) = (seconds_from_now(2), hours_from_now(2), hours_from_now(3));
     let body = json!({"pool": pool, "start_time": start, "end_time": end, "quantity": 2, "name": "training",
