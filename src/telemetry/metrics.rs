@@ -10,6 +10,7 @@
 //! | `berth_passed_on_total` | requests passed on to the worker that is at home in their lane |
 //! | `berth_taken_back_total` | of these, those that nobody took there |
 //! | `berth_replies_dropped_total` | requests whose reply subject lies outside the inbox space |
+//! | `berth_unreadable_messages_total` | messages whose subject or headers could not be read |
 //! | `berth_slow_consumer_total` | times that the client library dropped messages |
 //! | `berth_ticks_total`, `berth_tick_lateness_seconds` | holds changed by the clock, and how late |
 //! | `berth_events_published_total`, `berth_relay_lag_seconds` | events published, and the age of the oldest of each batch |
@@ -58,6 +59,7 @@ struct Inner {
     passed_on: Counter<u64>,
     taken_back: Counter<u64>,
     replies_dropped: Counter<u64>,
+    unreadable: Counter<u64>,
     slow_consumer: Counter<u64>,
     ticks: Counter<u64>,
     tick_lateness: Histogram<f64>,
@@ -139,6 +141,11 @@ impl Metrics {
         self.inner.replies_dropped.add(1, &[]);
     }
 
+    /// A message's subject or headers could not be read.
+    pub fn unreadable(&self) {
+        self.inner.unreadable.add(1, &[]);
+    }
+
     /// The client library dropped messages because a subscription was full.
     pub fn slow_consumer(&self) {
         self.inner.slow_consumer.add(1, &[]);
@@ -200,6 +207,7 @@ impl Inner {
             passed_on: counter("berth_passed_on", "Requests passed on to the worker that is at home in their lane"),
             taken_back: counter("berth_taken_back", "Requests passed on that nobody took there"),
             replies_dropped: counter("berth_replies_dropped", "Requests with a reply subject outside the inbox space"),
+            unreadable: counter("berth_unreadable_messages", "Messages whose subject or headers could not be read"),
             slow_consumer: counter("berth_slow_consumer", "Times that the client library dropped messages"),
             ticks: counter("berth_ticks", "Holds changed by the clock"),
             tick_lateness: seconds("berth_tick_lateness", "From an instant to the change that was due at it"),
@@ -216,6 +224,7 @@ impl Inner {
             &self.passed_on,
             &self.taken_back,
             &self.replies_dropped,
+            &self.unreadable,
             &self.slow_consumer,
             &self.ticks,
             &self.events_published,

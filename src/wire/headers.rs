@@ -9,6 +9,9 @@ use crate::domain::window::Instant;
 /// Keys with this prefix are made by berth itself, for submitted messages that carry none.
 pub const KEY_PREFIX_RESERVED: &str = "berth:";
 
+/// Stands in a message instead of headers that can't be read: not UTF-8, a line without a colon, a lone line break.
+pub const UNREADABLE_HEADER: &str = "Berth-Unreadable";
+
 /// Longest `tracestate` that is carried on, bytes; a longer one is dropped, as the W3C allows.
 const TRACESTATE_MAX: usize = 512;
 
@@ -20,6 +23,8 @@ pub struct Headers<'a> {
     pub not_after: Option<&'a str>,
     pub traceparent: Option<&'a str>,
     pub tracestate: Option<&'a str>,
+    /// What stood there could not be read.
+    pub are_unreadable: bool,
 }
 
 impl Headers<'_> {
@@ -28,6 +33,12 @@ impl Headers<'_> {
         let Some(text) = self.idempotency_key else { return Ok(None) };
         let key = IdempotencyKey::parse(text).filter(|key| !key.as_str().starts_with(KEY_PREFIX_RESERVED));
         key.map(Some).ok_or(Refusal::InvalidIdempotencyKey)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let expected = "NATS/1.0 without a status, then lines of name: value, in UTF-8";
+        let fault = || Refusal::field("headers", FieldReason::InvalidString, expected);
+        if self.are_unreadable { Err(fault()) } else { Ok(()) }
     }
 
     pub(super) fn actor(&self) -> Result<Option<Actor>, Refusal> {

@@ -77,6 +77,7 @@ pub fn decode(verb: Verb, tenant: Option<&Tenant>, headers: &Headers<'_>, payloa
         true => decode_array(verb, tenant, json)?,
         false => decode_object(verb, tenant, json)?,
     };
+    headers.check()?;
     let (actor, not_after) = (headers.actor()?, headers.not_after()?);
     if names_another_tenant {
         return Err(Refusal::TenantMismatch);

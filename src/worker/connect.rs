@@ -1,9 +1,11 @@
-//! The worker's connections to NATS, one for each purpose. The client library gives a connection up when a message on
-//! it has malformed headers, which anybody who may publish can send: it comes back at once, but what was in transit is
-//! lost. So a message on one path does not touch the others, and the relay's takes no tenant's message at all.
+//! The worker's connections to NATS, one for each purpose: a full one does not hold up the others. Those on which
+//! anybody's messages come are filtered; the relay's has only what the server itself answers.
 
 use std::sync::Arc;
 
+use async_nats::{Client, ConnectOptions, Event};
+
+use super::filter::Filter;
 use super::login::{log_in, servers};
 use super::run::WorkerError;
 use crate::config::WorkerConfig;
@@ -12,47 +14,62 @@ use crate::telemetry::Metrics;
 /// The server's `max_payload` has to hold every reply and event, bytes: its default.
 pub const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Connections {
     /// Requests and their answers.
-    pub requests: async_nats::Client,
-    /// Submitted commands and their results.
-    pub submitted: async_nats::Client,
+    pub requests: Client,
+    /// Submitted commands and their results, and what workers tell each other of the journal.
+    pub submitted: Client,
     /// Events, and what is asked of the streams.
-    pub events: async_nats::Client,
+    pub events: Client,
+    filter: Filter,
 }
 
 impl Connections {
     pub async fn open(config: &WorkerConfig, metrics: &Metrics) -> Result<Connections, WorkerError> {
+        let servers = servers(&config.nats_url);
+        let filter = Filter::open(&servers, metrics.clone()).await.map_err(WorkerError::Unreachable)?;
+        let login = log_in(ConnectOptions::new(), config.nats_creds.as_deref(), &servers).await;
+        let login = login.map_err(WorkerError::Credentials)?;
+        let connect = |purpose, servers| connect(login.clone(), servers, metrics, purpose);
         let connections = Connections {
-            requests: connect(config, metrics, "requests").await?,
-            submitted: connect(config, metrics, "submitted commands").await?,
-            events: connect(config, metrics, "events").await?,
+            requests: connect("requests", vec![filter.url()]).await?,
+            submitted: connect("submitted commands", vec![filter.url()]).await?,
+            events: connect("events", servers).await?,
+            filter,
         };
         match connections.requests.max_payload() {
             found if found < PAYLOAD_BYTES_MIN => Err(WorkerError::MaxPayload { found, needed: PAYLOAD_BYTES_MIN }),
             _ => Ok(connections),
         }
     }
+
+    /// Ends them when all that was published is with the server.
+    pub async fn close(&self) -> Result<(), async_nats::Error> {
+        for client in [&self.requests, &self.submitted, &self.events] {
+            client.flush().await?;
+            client.drain().await?;
+        }
+        self.filter.ended().await;
+        Ok(())
+    }
 }
 
 async fn connect(
-    config: &WorkerConfig,
+    login: ConnectOptions,
+    servers: Vec<String>,
     metrics: &Metrics,
     purpose: &'static str,
-) -> Result<async_nats::Client, WorkerError> {
+) -> Result<Client, WorkerError> {
     let metrics = Arc::new(metrics.clone());
-    let name = format!("berth worker: {purpose}");
-    let options = async_nats::ConnectOptions::new().name(name).event_callback(move |event| {
+    let options = login.name(format!("berth worker: {purpose}")).event_callback(move |event| {
         let metrics = Arc::clone(&metrics);
         async move {
             match event {
-                async_nats::Event::SlowConsumer(_) => metrics.slow_consumer(),
+                Event::SlowConsumer(_) => metrics.slow_consumer(),
                 event => tracing::info!(%event, connection = purpose, "NATS"),
             }
         }
     });
-    let servers = servers(&config.nats_url);
-    let options = log_in(options, config.nats_creds.as_deref(), &servers).await.map_err(WorkerError::Credentials)?;
     options.connect(servers).await.map_err(WorkerError::Nats)
 }

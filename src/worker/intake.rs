@@ -20,6 +20,7 @@ use crate::domain::command::{Request, Siblings, Trace};
 use crate::domain::id::{IdempotencyKey, ReceiptId, Tenant};
 use crate::domain::outcome::Refusal;
 use crate::telemetry::{self, Metrics};
+use crate::wire::headers::UNREADABLE_HEADER;
 use crate::wire::request::{Call, Decoded, Headers, decode};
 use crate::wire::subject::Subjects;
 use crate::wire::verb::Verb;
@@ -200,6 +201,10 @@ pub fn headers(map: &HeaderMap) -> Headers<'_> {
             "Berth-Not-After" => &mut headers.not_after,
             "traceparent" => &mut headers.traceparent,
             "tracestate" => &mut headers.tracestate,
+            UNREADABLE_HEADER => {
+                headers.are_unreadable = true;
+                continue;
+            }
             _ => continue,
         };
         *place = values.first().map(|value| value.as_str());

@@ -8,6 +8,7 @@ mod decided;
 mod discovery;
 mod dispatch;
 mod endpoint;
+pub mod filter;
 mod homes;
 mod intake;
 mod kept;

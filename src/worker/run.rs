@@ -57,6 +57,8 @@ pub enum WorkerError {
     #[error("could not read the NATS credentials")]
     Credentials(#[source] std::io::Error),
     #[error("could not connect to NATS")]
+    Unreachable(#[source] std::io::Error),
+    #[error("could not log in to NATS")]
     Nats(#[source] async_nats::ConnectError),
     #[error("the server's max_payload is {found} bytes, berth needs {needed}: raise it")]
     MaxPayload { found: usize, needed: usize },
@@ -153,6 +155,7 @@ impl Worker {
         let deciders = queues.into_iter().map(decide).collect();
         let relay = Relay {
             client: connections.events.clone(),
+            words: connections.submitted.clone(),
             subjects: subjects.clone(),
             journal: Journal::new(database.clone()),
             metrics: metrics.clone(),
@@ -274,10 +277,8 @@ impl Worker {
         if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
             tracing::warn!("stopping without waiting for a server that does not answer");
         }
-        for client in [&self.connections.requests, &self.connections.submitted] {
-            if !matches!(tokio::time::timeout(STOP_MAX, client.flush()).await, Ok(Ok(()))) {
-                tracing::warn!("could not flush the last answers");
-            }
+        if !matches!(tokio::time::timeout(STOP_MAX, self.connections.close()).await, Ok(Ok(()))) {
+            tracing::warn!("the last answers may not have left");
         }
     }
 }

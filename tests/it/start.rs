@@ -169,7 +169,7 @@ async fn servers_that_do_not_answer_and_a_root_that_is_none_are_told_at_once() {
     assert_said(&output, "could not connect to Postgres: ");
     assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
     assert_eq!(told(config(database, no_nats, root)).await, "could not connect to NATS");
-    assert_said(&run_worker(database, no_nats, root).await, "could not connect to NATS: ");
+    assert_said(&run_worker(database, no_nats, root).await, "could not connect to NATS: 127.0.0.1:1: ");
     for bad in ["Bad Root", "a.b", "*", "", "_a", &"a".repeat(33)] {
         let said = told(config(database, nats, bad)).await;
         assert_eq!(said, "the subject root is not [a-z0-9][a-z0-9_-]{0,31}", "{bad}");

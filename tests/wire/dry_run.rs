@@ -11,8 +11,14 @@ use crate::lock_replies::lock_answer;
 use crate::replies::{parse, terminated};
 use crate::samples::{ID, REQUESTS, canonical, lock, reservation, tenant};
 
-const KEYED: Headers<'_> =
-    Headers { idempotency_key: Some("order-1"), actor: None, not_after: None, traceparent: None, tracestate: None };
+const KEYED: Headers<'_> = Headers {
+    idempotency_key: Some("order-1"),
+    actor: None,
+    not_after: None,
+    traceparent: None,
+    tracestate: None,
+    are_unreadable: false,
+};
 
 fn decoded(verb: Verb, body: &str, headers: &Headers<'_>) -> Decoded {
     decode(verb, Some(&tenant()), headers, body.as_bytes()).unwrap()

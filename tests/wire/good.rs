@@ -146,6 +146,7 @@ fn headers_are_taken_as_they_are() {
         not_after: Some("2026-04-29T02:00:00Z"),
         traceparent: Some(traceparent),
         tracestate: Some("a=1"),
+        are_unreadable: false,
     };
     let body = br#"{"requester":"a","resource":"b"}"#;
     let decoded = decode(Verb::Lock, Some(&tenant()), &headers, body).unwrap();
