@@ -61,7 +61,7 @@ fn is_of_subject(char: char) -> bool {
 }
 
 /// `NATS/1.0`, on a message that wants no reply perhaps a status behind it, then lines of `name: value`. A status is
-/// the server's word, which it sends without a reply subject: on a request, the client library would take the request
+/// the server's word, which it sends without a reply subject (but to push consumers, and a worker has none): on a request, the client library would take the request
 /// for the server's word.
 fn is_header(header: &[u8], wants_reply: bool) -> bool {
     let Ok(text) = std::str::from_utf8(header) else { return false };
