@@ -117,6 +117,7 @@ async fn a_request_with_a_reply_subject_outside_the_inboxes_is_neither_answered_
         format!("_inbox.{root}"),
         format!("$JS.API.STREAM.DELETE.{}_EVENTS", root.to_uppercase()),
     ];
+    berth.events().await.take(events_before as usize).await; // what is heard below is of what follows
     let mut heard = berth.nats.subscribe(format!("{root}.>")).await.unwrap();
     let mut almost = berth.nats.subscribe(format!("_INBOX{root}.x")).await.unwrap();
     let mut small = berth.nats.subscribe(format!("_inbox.{root}")).await.unwrap();
