@@ -1,5 +1,5 @@
-//! The worker's connections to NATS, one for each purpose: a full one does not hold up the others. Those on which
-//! anybody's messages come are filtered; the relay's has only what the server itself answers.
+//! The worker's connections to NATS, one for each purpose: a full one does not hold up the others. All are filtered:
+//! whoever hears an event hears the inbox for the stream's acknowledgement with it, and can write there.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Connections {
         let connections = Connections {
             requests: connect("requests", vec![filter.url()]).await?,
             submitted: connect("submitted commands", vec![filter.url()]).await?,
-            events: connect("events", servers).await?,
+            events: connect("events", vec![filter.url()]).await?,
             filter,
         };
         match connections.requests.max_payload() {

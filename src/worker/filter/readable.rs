@@ -69,9 +69,10 @@ fn is_header(header: &[u8], wants_reply: bool) -> bool {
         return false;
     };
     let mut lines = lines.split("\r\n");
-    let status = lines.next().map_or("", str::trim);
-    let is_status = || !wants_reply && status.split(' ').next().is_some_and(is_code) && is_line(status);
-    (status.is_empty() || is_status()) && lines.all(is_field)
+    let head = lines.next().unwrap_or("");
+    let status = head.trim();
+    let is_status = || !wants_reply && status.split(' ').next().is_some_and(is_code);
+    is_line(head) && (status.is_empty() || is_status()) && lines.all(is_field)
 }
 
 fn is_code(code: &str) -> bool {

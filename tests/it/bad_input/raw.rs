@@ -16,8 +16,12 @@ const UNREADABLE: [&[u8]; 4] = [
     b"NATS/9.9\r\nBerth-Actor: me\r\n\r\n",
 ];
 /// What only a server says; a stream cuts the status off.
-const STATUSES: [&[u8]; 3] =
-    [b"NATS/1.0 abc\r\n\r\n", b"NATS/1.0 100 Idle Heartbeat\r\n\r\n", b"NATS/1.0 409 Consumer Deleted\r\n\r\n"];
+const STATUSES: [&[u8]; 4] = [
+    b"NATS/1.0\n \r\n\r\n",
+    b"NATS/1.0 abc\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+    b"NATS/1.0 409 Consumer Deleted\r\n\r\n",
+];
 const TOLD: &str = "headers invalid_string";
 
 /// Publishes with these bytes as headers, and returns when the server has taken it.
