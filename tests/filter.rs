@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::Client;
 use berth::cli::stack::Servers;
 use berth::telemetry::Metrics;
 use berth::worker::filter::Filter;
@@ -69,8 +69,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 async fn open(urls: &[String]) -> (Filter, Client) {
     let filter = Filter::open(urls, Metrics::new()).await.unwrap();
-    let options = ConnectOptions::new().retry_on_initial_connect();
-    let client = within("the connection", options.connect(filter.url())).await.unwrap();
+    let client = within("the connection", async_nats::connect(filter.url())).await.unwrap();
     (filter, client)
 }
 
@@ -216,9 +215,9 @@ async fn servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others(
     std::fs::write(path("cert.pem"), cert.pem()).unwrap();
     std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let (tls_cert, tls_key) = (cert.clone(), key.clone());
-    let arguments = move || Server::start(&["--tls", "--tlscert", &tls_cert, "--tlskey", &tls_key]);
-    let server = tokio::task::spawn_blocking(arguments).await.unwrap();
+    let start = move || Server::start(&["--tls", "--tlscert", &cert, "--tlskey", &key]);
+    let server = tokio::task::spawn_blocking(start).await.unwrap();
+    let cert = path("cert.pem");
     let run = async |trusted: Option<&str>, host: &str| {
         std::fs::write(path("url"), format!("nats://{host}:{}", server.ports[0])).unwrap();
         let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
@@ -235,5 +234,4 @@ async fn servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others(
     let told = run(None, "localhost").await;
     assert!(told.contains(&format!("FAILED localhost:{}: invalid peer certificate", server.ports[0])), "{told}");
     assert!(run(Some(&cert), "127.0.0.1").await.contains("FAILED"));
-    drop(key);
 }

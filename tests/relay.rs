@@ -95,7 +95,6 @@ impl Berth {
         let recent = Recent::default();
         let relay = Relay {
             client: connect().await,
-            words: connect().await,
             subjects: self.subjects.clone(),
             journal: Journal::new(Database::connect(&self.database_url, 3).await.unwrap()),
             metrics: metrics.clone(),

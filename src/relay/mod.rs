@@ -60,8 +60,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Relay {
     pub client: async_nats::Client,
-    /// For what workers tell each other: anybody may publish there.
-    pub words: async_nats::Client,
     pub subjects: Subjects,
     pub journal: Journal,
     pub metrics: Metrics,

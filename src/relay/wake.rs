@@ -33,7 +33,7 @@ pub(super) struct Wakes {
 
 impl Wakes {
     pub(super) fn new(relay: &Relay) -> Wakes {
-        let (client, subject) = (relay.words.clone(), relay.subjects.wake());
+        let (client, subject) = (relay.client.clone(), relay.subjects.wake());
         Wakes { client, subject, grown: Arc::clone(&relay.wake), recent: relay.recent.clone(), others: None }
     }
 

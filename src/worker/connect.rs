@@ -18,7 +18,7 @@ pub const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
 pub struct Connections {
     /// Requests and their answers.
     pub requests: Client,
-    /// Submitted commands and their results, and what workers tell each other of the journal.
+    /// Submitted commands and their results.
     pub submitted: Client,
     /// Events, and what is asked of the streams.
     pub events: Client,
@@ -31,13 +31,10 @@ impl Connections {
         let filter = Filter::open(&servers, metrics.clone()).await.map_err(WorkerError::Unreachable)?;
         let login = log_in(ConnectOptions::new(), config.nats_creds.as_deref(), &servers).await;
         let login = login.map_err(WorkerError::Credentials)?;
-        let connect = |purpose, servers| connect(login.clone(), servers, metrics, purpose);
-        let connections = Connections {
-            requests: connect("requests", vec![filter.url()]).await?,
-            submitted: connect("submitted commands", vec![filter.url()]).await?,
-            events: connect("events", vec![filter.url()]).await?,
-            filter,
-        };
+        let connect = |purpose| connect(login.clone(), filter.url(), metrics, purpose);
+        let (requests, submitted, events) =
+            (connect("requests").await?, connect("submitted commands").await?, connect("events").await?);
+        let connections = Connections { requests, submitted, events, filter };
         match connections.requests.max_payload() {
             found if found < PAYLOAD_BYTES_MIN => Err(WorkerError::MaxPayload { found, needed: PAYLOAD_BYTES_MIN }),
             _ => Ok(connections),
@@ -57,7 +54,7 @@ impl Connections {
 
 async fn connect(
     login: ConnectOptions,
-    servers: Vec<String>,
+    url: String,
     metrics: &Metrics,
     purpose: &'static str,
 ) -> Result<Client, WorkerError> {
@@ -71,5 +68,5 @@ async fn connect(
             }
         }
     });
-    options.connect(servers).await.map_err(WorkerError::Nats)
+    options.connect(url).await.map_err(WorkerError::Nats)
 }

@@ -155,7 +155,6 @@ impl Worker {
         let deciders = queues.into_iter().map(decide).collect();
         let relay = Relay {
             client: connections.events.clone(),
-            words: connections.submitted.clone(),
             subjects: subjects.clone(),
             journal: Journal::new(database.clone()),
             metrics: metrics.clone(),

@@ -15,8 +15,8 @@ const UNREADABLE: [&[u8]; 4] = [
     b"NATS/1.0\r\nno colon\r\n\r\n",
     b"NATS/9.9\r\nBerth-Actor: me\r\n\r\n",
 ];
-/// What only a server says; a stream cuts the status off.
-const STATUSES: [&[u8]; 4] = [
+/// A first line that is none of a request's; a stream cuts off what is behind the version.
+const FIRST_LINES: [&[u8]; 4] = [
     b"NATS/1.0\n \r\n\r\n",
     b"NATS/1.0 abc\r\n\r\n",
     b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
@@ -56,7 +56,7 @@ async fn headers_that_cannot_be_read_are_refused_and_touch_nobody_else() {
     scene.berth.nats.flush().await.unwrap();
     let ((), others) = tokio::join!(
         async {
-            for headers in UNREADABLE.iter().chain(&STATUSES).cycle().take(70) {
+            for headers in UNREADABLE.iter().chain(&FIRST_LINES).cycle().take(70) {
                 let body = scene.reserve("");
                 publish_raw(&scene.berth.nats_url, subject.as_bytes(), inbox.as_bytes(), headers, body.as_bytes())
                     .await;
@@ -120,4 +120,27 @@ async fn subjects_that_cannot_be_read_are_no_tenants_and_no_inboxes() {
     })
     .await;
     assert_eq!(scene.rows().await, before);
+}
+
+/// Whoever hears an event hears where the stream's acknowledgement of it goes, and can write there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_relay_goes_on_after_an_answer_that_cannot_be_read() {
+    let scene = Scene::set().await;
+    let mut heard = scene.berth.nats.subscribe(format!("{}.event.v1.>", scene.berth.root)).await.unwrap();
+    scene.berth.nats.flush().await.unwrap();
+    scene.berth.ask_as("acme", "reserve", &[], &scene.reserve("")).await.ok();
+    let inbox = within("an event that asks for an acknowledgement", async {
+        loop {
+            if let Some(inbox) = heard.next().await.unwrap().reply {
+                return inbox;
+            }
+        }
+    })
+    .await;
+    let before = metric(scene.berth.workers[0].http, "berth_unreadable_messages_total").await;
+    publish_raw(&scene.berth.nats_url, inbox.as_bytes(), b"_INBOX.x", UNREADABLE[1], b"").await;
+    let placed = scene.berth.ask_as("acme", "reserve", &[], &scene.reserve("")).await.ok();
+    let mut events = scene.berth.events().await;
+    while events.next().await.hold() != placed["reservation_id"] {}
+    assert_eq!(metric(scene.berth.workers[0].http, "berth_unreadable_messages_total").await, before + 1.0);
 }
