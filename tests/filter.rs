@@ -1,70 +1,35 @@
 //! The filter between NATS's servers and the client library, with real servers.
-#![allow(clippy::unwrap_used, clippy::panic)] // clippy spares only the tests themselves, not what they call
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // clippy spares only the tests, not what they call
 
-use std::io::BufRead;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
-use berth::cli::stack::Servers;
 use berth::telemetry::Metrics;
 use berth::worker::filter::Filter;
 use futures::StreamExt;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Lines};
 use tokio::net::TcpStream;
+
+mod nats_server;
+
+use nats_server::NatsServer;
 
 /// The folder of a copy of this test binary that is to trust the certificate in it, and connect.
 const TRUSTS: &str = "BERTH_TEST_TRUSTS";
 const MESSAGES: usize = 3_000;
-
-struct Server {
-    process: Child,
-    /// Of clients, and of the servers of its cluster.
-    ports: Vec<u16>,
-    /// Read as long as the server runs: one that cannot log dies.
-    _log: std::thread::JoinHandle<()>,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Server {
-        let mut process = Command::new(Servers::find().unwrap().nats_server)
-            .args(["-a", "127.0.0.1", "-p", "-1"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = std::io::BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let has_cluster = arguments.contains(&"--cluster");
-        let mut ports = Vec::new();
-        for line in log.by_ref() {
-            if line.contains("Listening for") {
-                ports.push(line.rsplit_once(':').unwrap().1.parse().unwrap());
-            }
-            if ports.len() == 1 + usize::from(has_cluster) && (has_cluster || line.contains("Server is ready")) {
-                break;
-            }
-        }
-        Server { process, ports, _log: std::thread::spawn(move || log.for_each(drop)) }
-    }
-
-    fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.ports[0])
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+/// Between two looks at what nothing tells of.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let late = |_| panic!("{what} takes more than 20 s");
     tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(late)
+}
+
+fn url(server: &NatsServer) -> String {
+    format!("nats://{}", server.address())
 }
 
 async fn open(urls: &[String]) -> (Filter, Client) {
@@ -90,8 +55,8 @@ fn headers() -> impl Strategy<Value = Vec<Vec<u8>>> {
 /// The client library would give its connection up over one in three of these.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_bytes_of_headers_each_message_arrives_on_one_connection() {
-    let server = tokio::task::spawn_blocking(|| Server::start(&[])).await.unwrap();
-    let (_filter, client) = open(&[server.url()]).await;
+    let server = tokio::task::spawn_blocking(|| NatsServer::start(&[])).await.unwrap();
+    let (_filter, client) = open(&[url(&server)]).await;
     let mut messages = client.subscribe("to.>").await.unwrap();
     client.flush().await.unwrap();
     client.request("nobody", "".into()).await.unwrap_err(); // the server has the subscription
@@ -130,8 +95,8 @@ async fn whatever_the_bytes_of_headers_each_message_arrives_on_one_connection() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_that_can_be_read_are_passed_on_as_they_are() {
-    let server = tokio::task::spawn_blocking(|| Server::start(&[])).await.unwrap();
-    let (filter, client) = open(&[server.url()]).await;
+    let server = tokio::task::spawn_blocking(|| NatsServer::start(&[])).await.unwrap();
+    let (filter, client) = open(&[url(&server)]).await;
     let mut messages = client.subscribe("to").await.unwrap();
     let headers = async_nats::HeaderMap::from_iter(
         [("Name", "välue: 1"), ("other", "")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())),
@@ -141,7 +106,7 @@ async fn headers_that_can_be_read_are_passed_on_as_they_are() {
     let message = within("the message", messages.next()).await.unwrap();
     assert_eq!((message.headers, message.payload), (Some(headers), payload));
     // What was published before the end is with the server at the end.
-    let watcher = async_nats::connect(server.url()).await.unwrap();
+    let watcher = async_nats::connect(url(&server)).await.unwrap();
     let mut watched = watcher.subscribe("last").await.unwrap();
     watcher.request("nobody", "".into()).await.unwrap_err();
     for number in 0..1_000 {
@@ -155,58 +120,118 @@ async fn headers_that_can_be_read_are_passed_on_as_they_are() {
     }
 }
 
-/// Only one is named; the other is known from it, and serves when it has gone.
-#[tokio::test(flavor = "multi_thread")]
-async fn another_server_of_the_cluster_takes_over() {
-    let (first, second) = tokio::task::spawn_blocking(|| {
-        let first = Server::start(&["--cluster_name", "c", "--cluster", "nats://127.0.0.1:-1"]);
+async fn connected_again(client: &Client) {
+    let mut patience = tokio::time::interval(PATIENCE);
+    while client.statistics().connects.load(Ordering::Relaxed) < 2 {
+        patience.tick().await;
+    }
+}
+
+/// Says it until it is heard: by the route of a cluster it is only some time after the start.
+async fn say_until<T>(sender: &Client, heard: impl Future<Output = T>) -> T {
+    let mut heard = std::pin::pin!(heard);
+    let mut patience = tokio::time::interval(PATIENCE);
+    loop {
+        tokio::select! {
+            heard = &mut heard => return heard,
+            _ = patience.tick() => sender.publish("to", "".into()).await.unwrap(),
+        }
+    }
+}
+
+/// Two servers, the second of which is known to a client from the first.
+async fn cluster(arguments: &[&str]) -> (NatsServer, NatsServer) {
+    let member = [&["--cluster_name", "c", "--cluster", "nats://127.0.0.1:-1"], arguments].concat();
+    let member: Vec<String> = member.into_iter().map(str::to_owned).collect();
+    tokio::task::spawn_blocking(move || {
+        let member: Vec<&str> = member.iter().map(String::as_str).collect();
+        let first = NatsServer::start(&member);
         let route = format!("nats://127.0.0.1:{}", first.ports[1]);
-        let second = Server::start(&["--cluster_name", "c", "--cluster", "nats://127.0.0.1:-1", "--routes", &route]);
+        let second = NatsServer::start(&[&member, ["--routes", &route].as_slice()].concat());
         (first, second)
     })
     .await
-    .unwrap();
-    let (_filter, client) = open(&[first.url()]).await;
+    .unwrap()
+}
+
+/// Only one is named; the other is known from it, and serves when it has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_of_the_cluster_takes_over() {
+    let (first, second) = cluster(&[]).await;
+    let (_filter, client) = open(&[url(&first)]).await;
     let mut messages = client.subscribe("to").await.unwrap();
-    let sender = async_nats::connect(second.url()).await.unwrap();
-    let mut numbers = 0..;
-    let mut hear = async |what| {
-        within(what, async {
-            let mut patience = tokio::time::interval(Duration::from_millis(20));
-            loop {
-                tokio::select! {
-                    message = messages.next() => break message.unwrap(),
-                    _ = patience.tick() => sender.publish("to", format!("{:?}", numbers.next()).into()).await.unwrap(),
-                }
-            }
-        })
-        .await
-    };
-    hear("the first message, by the route").await;
+    let sender = async_nats::connect(url(&second)).await.unwrap();
+    within("a message by the route", say_until(&sender, messages.next())).await.unwrap();
     drop(first);
-    within("the loss", async {
-        while client.statistics().connects.load(Ordering::Relaxed) < 2 {
-            tokio::task::yield_now().await;
+    within("the loss", connected_again(&client)).await;
+    within("a message by the other server", say_until(&sender, messages.next())).await.unwrap();
+}
+
+/// What never answers is asked once, then last: also where it is one of the addresses of a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_silent_is_asked_last() {
+    let server = tokio::task::spawn_blocking(|| NatsServer::start(&[])).await.unwrap();
+    let silent = |address: (&str, u16)| {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true).map(|()| listener)
+    };
+    let (first, second) = (silent(("127.0.0.1", 0)).unwrap(), silent(("127.0.0.1", 0)).unwrap());
+    let other_address = silent(("::1", server.ports[0])).ok(); // where the machine has it
+    let mut urls = [&first, &second].map(|silent| silent.local_addr().unwrap().to_string()).to_vec();
+    urls.push(format!("localhost:{}", server.ports[0]));
+    let (filter, _client) = within("the first connection", open(&urls)).await;
+    for _ in 0..urls.len() {
+        within("another connection", async_nats::connect(filter.url())).await.unwrap();
+    }
+    for silent in [first, second].into_iter().chain(other_address) {
+        let asked = std::iter::from_fn(|| silent.accept().ok()).count();
+        assert!(asked < 2, "{silent:?} was asked {asked} times");
+    }
+}
+
+/// Nothing tells the client library, which would wait for its own pings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_bytes_any_more_is_left_for_another() {
+    let start = || [NatsServer::start(&[]), NatsServer::start(&[])];
+    let servers = tokio::task::spawn_blocking(start).await.unwrap();
+    let (_filter, client) = open(&servers.each_ref().map(url)).await;
+    let (frozen, other) = match client.server_info().port == servers[0].ports[0] {
+        true => (&servers[0], &servers[1]),
+        false => (&servers[1], &servers[0]),
+    };
+    frozen.signal("STOP");
+    let payload = bytes::Bytes::from(vec![b'.'; 512 * 1024]);
+    let published = async {
+        loop {
+            client.publish("to", payload.clone()).await.unwrap(); // soon more than the kernel takes for it
         }
-    })
-    .await;
-    hear("a message by the other server").await;
-    drop(second);
+    };
+    tokio::select! {
+        () = within("the loss", connected_again(&client)) => (),
+        () = published => (),
+    }
+    assert_eq!(client.server_info().port, other.ports[0]);
+}
+
+/// Part of the next test, in a process of its own: which certificates are trusted stands in the environment.
+async fn connect_in_a_copy(folder: std::ffi::OsString) {
+    let url = std::fs::read_to_string(std::path::Path::new(&folder).join("url")).unwrap();
+    if let Err(error) = Filter::open(std::slice::from_ref(&url), Metrics::new()).await {
+        return println!("FAILED {error}");
+    }
+    let (_filter, client) = open(&[url]).await;
+    let mut messages = client.subscribe("to").await.unwrap();
+    within("a message by the route", messages.next()).await.unwrap();
+    println!("CONNECTED");
+    within("the loss", connected_again(&client)).await;
+    within("a message by the other server", messages.next()).await.unwrap();
+    println!("CONNECTED AGAIN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others() {
     if let Some(folder) = std::env::var_os(TRUSTS) {
-        let url = std::fs::read_to_string(std::path::Path::new(&folder).join("url")).unwrap();
-        let error = Filter::open(std::slice::from_ref(&url), Metrics::new()).await.err().map(|error| error.to_string());
-        if let Some(error) = error {
-            println!("FAILED {error}");
-            return;
-        }
-        let (_filter, client) = open(&[url]).await;
-        client.request("nobody", "".into()).await.unwrap_err();
-        println!("CONNECTED");
-        return;
+        return connect_in_a_copy(folder).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -215,23 +240,41 @@ async fn servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others(
     std::fs::write(path("cert.pem"), cert.pem()).unwrap();
     std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let start = move || Server::start(&["--tls", "--tlscert", &cert, "--tlskey", &key]);
-    let server = tokio::task::spawn_blocking(start).await.unwrap();
-    let cert = path("cert.pem");
-    let run = async |trusted: Option<&str>, host: &str| {
-        std::fs::write(path("url"), format!("nats://{host}:{}", server.ports[0])).unwrap();
+    let (first, second) = cluster(&["--tls", "--tlscert", &cert, "--tlskey", &key]).await;
+    let run = |trusted: &str, host: &str| {
+        std::fs::write(path("url"), format!("nats://{host}:{}", first.ports[0])).unwrap();
         let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
         command.args([
             "--exact",
             "--nocapture",
             "servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others",
         ]);
-        command.env(TRUSTS, folder.path()).env("SSL_CERT_FILE", trusted.unwrap_or("/nowhere"));
-        let output = within("a copy of this test", command.output()).await.unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        command.env(TRUSTS, folder.path()).env("SSL_CERT_FILE", trusted).kill_on_drop(true);
+        let mut copy = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = tokio::io::BufReader::new(copy.stdout.take().unwrap()).lines();
+        (copy, lines)
     };
-    assert!(run(Some(&cert), "localhost").await.contains("CONNECTED"));
-    let told = run(None, "localhost").await;
-    assert!(told.contains(&format!("FAILED localhost:{}: invalid peer certificate", server.ports[0])), "{told}");
-    assert!(run(Some(&cert), "127.0.0.1").await.contains("FAILED"));
+    let told = async |lines: &mut Lines<_>, wanted: &str| {
+        within(wanted, async {
+            loop {
+                let line = lines.next_line().await.unwrap().unwrap();
+                if line.contains(wanted) {
+                    break line;
+                }
+            }
+        })
+        .await
+    };
+    let (_copy, mut lines) = run("/nowhere", "localhost");
+    let line = told(&mut lines, "FAILED").await;
+    assert!(line.contains(&format!("localhost:{}: invalid peer certificate", first.ports[0])), "{line}");
+    told(&mut run(&cert, "127.0.0.1").1, "FAILED").await;
+
+    // The second is known by its address alone; its certificate still has to name what was asked for.
+    let (_copy, mut lines) = run(&cert, "localhost");
+    let options = async_nats::ConnectOptions::new().add_root_certificates(cert.into());
+    let sender = options.connect(format!("tls://localhost:{}", second.ports[0])).await.unwrap();
+    say_until(&sender, told(&mut lines, "CONNECTED")).await;
+    drop(first);
+    say_until(&sender, told(&mut lines, "CONNECTED AGAIN")).await;
 }

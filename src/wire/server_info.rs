@@ -7,14 +7,19 @@ use serde_json::{Map, Value};
 #[serde(default)]
 pub struct ServerInfo {
     pub tls_required: bool,
-    /// The other servers of its cluster, `host:port`.
-    pub connect_urls: Vec<String>,
+    /// The servers of its cluster, `host:port`.
+    connect_urls: Option<Vec<String>>,
 }
 
 impl ServerInfo {
     /// `None`: it is not what a server sends.
     pub fn parse(json: &[u8]) -> Option<ServerInfo> {
         serde_json::from_slice(json).ok()
+    }
+
+    /// The servers of its cluster, `host:port`.
+    pub fn others(&self) -> impl Iterator<Item = &str> {
+        self.connect_urls.iter().flatten().map(String::as_str)
     }
 }
 

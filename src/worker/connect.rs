@@ -2,6 +2,7 @@
 //! whoever hears an event hears the inbox for the stream's acknowledgement with it, and can write there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
 
@@ -13,6 +14,10 @@ use crate::telemetry::Metrics;
 
 /// The server's `max_payload` has to hold every reply and event, bytes: its default.
 pub const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
+
+/// Between two pings. A server that leaves three unanswered is left: the library's own minute each is long for requests
+/// that wait.
+const PING_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Connections {
@@ -59,14 +64,15 @@ async fn connect(
     purpose: &'static str,
 ) -> Result<Client, WorkerError> {
     let metrics = Arc::new(metrics.clone());
-    let options = login.name(format!("berth worker: {purpose}")).event_callback(move |event| {
-        let metrics = Arc::clone(&metrics);
-        async move {
-            match event {
-                Event::SlowConsumer(_) => metrics.slow_consumer(),
-                event => tracing::info!(%event, connection = purpose, "NATS"),
+    let options =
+        login.name(format!("berth worker: {purpose}")).ping_interval(PING_EVERY).event_callback(move |event| {
+            let metrics = Arc::clone(&metrics);
+            async move {
+                match event {
+                    Event::SlowConsumer(_) => metrics.slow_consumer(),
+                    event => tracing::info!(%event, connection = purpose, "NATS"),
+                }
             }
-        }
-    });
+        });
     options.connect(url).await.map_err(WorkerError::Nats)
 }

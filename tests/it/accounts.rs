@@ -1,18 +1,20 @@
 //! Each tenant in a NATS account of its own, with the configuration that is deployed.
 
-use std::io::BufRead;
-use std::process::{Child, Command, Output, Stdio};
-
-use berth::cli::stack::Servers;
+use std::process::{Command, Output};
 
 use crate::harness::{Berth, Worker, config, hours_from_now, within};
+use crate::nats_server::NatsServer;
+
+const PASSWORDS: [(&str, &str); 4] = [
+    ("BERTH_WORKER_PASSWORD", "w:s@cret"),
+    ("BERTH_OPERATOR_PASSWORD", "of-the-operator"),
+    ("BERTH_AUDITOR_PASSWORD", "of-the-auditor"),
+    ("BERTH_ACME_PASSWORD", "of-acme"),
+];
 
 struct Server {
-    process: Child,
-    address: String,
-    _store: tempfile::TempDir,
-    /// Read as long as the server runs: one that cannot log dies.
-    _log: std::thread::JoinHandle<()>,
+    nats: NatsServer,
+    _store: Option<tempfile::TempDir>,
 }
 
 impl Server {
@@ -26,31 +28,15 @@ impl Server {
             .replace("\"/data\"", &format!("{:?}", store.path()));
         let path = store.path().join("nats.conf");
         std::fs::write(&path, here).unwrap();
-        Server::start(store, &["-c", path.to_str().unwrap()])
+        Server { nats: NatsServer::start_with(&["-c", path.to_str().unwrap()], &PASSWORDS), _store: Some(store) }
     }
 
     fn with_token(token: &str) -> Server {
-        Server::start(tempfile::tempdir().unwrap(), &["-a", "127.0.0.1", "-p", "-1", "--auth", token])
-    }
-
-    fn start(store: tempfile::TempDir, arguments: &[&str]) -> Server {
-        let mut process = Command::new(Servers::find().unwrap().nats_server)
-            .args(arguments)
-            .env("BERTH_WORKER_PASSWORD", "w:s@cret")
-            .env("BERTH_OPERATOR_PASSWORD", "of-the-operator")
-            .env("BERTH_AUDITOR_PASSWORD", "of-the-auditor")
-            .env("BERTH_ACME_PASSWORD", "of-acme")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = std::io::BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let start: Vec<String> = log.by_ref().take_while(|line| !line.contains("Server is ready")).collect();
-        let address = start.iter().find_map(|line| line.split_once("client connections on ")).unwrap().1.to_owned();
-        Server { process, address, _store: store, _log: std::thread::spawn(move || log.for_each(drop)) }
+        Server { nats: NatsServer::start(&["--auth", token]), _store: None }
     }
 
     fn url(&self, login: &str) -> String {
-        format!("nats://{login}@{}", self.address)
+        format!("nats://{login}@{}", self.nats.address())
     }
 
     /// The command line, as this user.
@@ -59,13 +45,6 @@ impl Server {
         command.arg("request").args(arguments).args(["--timeout", "5s"]).env("NATS_URL", self.url(login));
         let run = tokio::task::spawn_blocking(move || command.output().unwrap());
         within("an answer", run).await.unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

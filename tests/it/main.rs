@@ -17,6 +17,8 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod looks;
+#[path = "../nats_server/mod.rs"]
+mod nats_server;
 mod observe;
 mod offers;
 mod past;

@@ -6,24 +6,23 @@
 //! neither TLS nor the other servers of a cluster: both are cared for here.
 
 mod operation;
+mod passage;
 mod readable;
 mod servers;
+mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::Metrics;
-use crate::wire::server_info::{self, ServerInfo};
-use operation::Operation;
-use servers::{Connected, READ_BYTES, Servers};
+use passage::Passage;
+use servers::{Connected, Servers};
 
 /// Between two attempts to reach a server.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -60,12 +59,6 @@ impl Filter {
     }
 }
 
-/// An operation of this length, bytes, and what the client library gets instead.
-struct Replaced {
-    length: usize,
-    instead: Vec<u8>,
-}
-
 #[derive(Clone)]
 struct Door {
     servers: Arc<Servers>,
@@ -97,8 +90,9 @@ impl Door {
             _ = client.peek(&mut first) => return, // it speaks second: it has given up
         };
         // Either end has gone; the client library sees it, and connects anew.
-        if let Err(error) = self.pass(client, connected).await {
-            tracing::debug!(%error, "a connection to NATS has ended");
+        let passage = Passage { servers: self.servers, metrics: self.metrics };
+        if let Err(error) = passage.pass(client, connected).await {
+            tracing::info!(%error, "a connection to NATS has ended");
         }
     }
 
@@ -115,79 +109,4 @@ impl Door {
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
-
-    /// Until one end is closed and what it has sent is with the other.
-    async fn pass(&self, client: TcpStream, connected: Connected) -> io::Result<()> {
-        client.set_nodelay(true)?;
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = tokio::io::split(connected.stream);
-        tokio::select! {
-            ended = send(&mut from_client, &mut to_server) => ended,
-            ended = self.receive(&mut from_server, connected.read, &mut to_client) => ended,
-        }
-    }
-
-    async fn receive(
-        &self,
-        server: &mut (impl AsyncRead + Unpin),
-        mut read: BytesMut,
-        client: &mut (impl AsyncWrite + Unpin),
-    ) -> io::Result<()> {
-        loop {
-            self.forward(&mut read, client).await?;
-            read.reserve(READ_BYTES);
-            if server.read_buf(&mut read).await? == 0 {
-                return client.shutdown().await;
-            }
-        }
-    }
-
-    /// Takes every whole operation.
-    async fn forward(&self, read: &mut BytesMut, client: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        loop {
-            let (as_it_is, other) = self.look_through(read)?;
-            client.write_all(&read[..as_it_is]).await?;
-            read.advance(as_it_is);
-            let Some(Replaced { length, instead }) = other else { return Ok(()) };
-            client.write_all(&instead).await?;
-            read.advance(length);
-        }
-    }
-
-    /// How many bytes can be passed on as they are, and the operation behind them that can't.
-    fn look_through(&self, bytes: &[u8]) -> io::Result<(usize, Option<Replaced>)> {
-        let mut passed = 0;
-        while let Some((operation, length)) = operation::first(&bytes[passed..])? {
-            let instead = match operation {
-                Operation::Message(message) if !readable::is_readable(&message) => {
-                    self.metrics.unreadable();
-                    Some(readable::readable(&message))
-                }
-                Operation::Info(json) => Some(self.info(json)?),
-                _ => None,
-            };
-            if let Some(instead) = instead {
-                return Ok((passed, Some(Replaced { length, instead })));
-            }
-            passed += length;
-        }
-        Ok((passed, None))
-    }
-
-    fn info(&self, json: &[u8]) -> io::Result<Vec<u8>> {
-        let no_info = || io::Error::new(io::ErrorKind::InvalidData, "the server's INFO is not JSON");
-        self.servers.learn(&ServerInfo::parse(json).ok_or_else(no_info)?);
-        let json = server_info::plain(json).ok_or_else(no_info)?;
-        Ok([b"INFO ", json.as_slice(), b"\r\n"].concat())
-    }
-}
-
-async fn send(client: &mut (impl AsyncRead + Unpin), server: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut read = BytesMut::with_capacity(READ_BYTES);
-    while client.read_buf(&mut read).await? > 0 {
-        server.write_all(&read).await?;
-        server.flush().await?;
-        read.clear();
-    }
-    server.shutdown().await
 }

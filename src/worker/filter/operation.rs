@@ -27,7 +27,7 @@ pub struct Message<'a> {
 /// protocol: nothing behind it can be told apart.
 pub fn first(bytes: &[u8]) -> io::Result<Option<(Operation<'_>, usize)>> {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+    let line = bytes[..end].strip_suffix(b"\r").ok_or_else(no_operation)?;
     let after = end + 1;
     if let Some(arguments) = line.strip_prefix(b"MSG ") {
         let sizes = Arguments::of(arguments, false).ok_or_else(no_operation)?;
@@ -37,9 +37,17 @@ pub fn first(bytes: &[u8]) -> io::Result<Option<(Operation<'_>, usize)>> {
         sizes.message(bytes, after)
     } else if let Some(json) = line.strip_prefix(b"INFO ") {
         Ok(Some((Operation::Info(json), after)))
-    } else {
+    } else if is_other(line) {
         Ok(Some((Operation::Other, after)))
+    } else {
+        Err(no_operation())
     }
+}
+
+/// The client library panics over an `-ERR` without text.
+fn is_other(line: &[u8]) -> bool {
+    let is_plain = [b"PING".as_slice(), b"PONG", b"+OK"].iter().any(|word| line.starts_with(word));
+    is_plain || line.strip_prefix(b"-ERR ").is_some_and(|text| std::str::from_utf8(text).is_ok())
 }
 
 /// What stands in a message's first line.
@@ -93,4 +101,35 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 fn no_operation() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the server sent what is not NATS's protocol")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_protocol_is_an_error_and_what_has_not_come_whole_is_not_yet_one() {
+        for good in
+            ["PING\r\n", "PONG\r\n", "+OK\r\n", "-ERR 'Stale Connection'\r\n", "INFO {}\r\n", "MSG a 1 0\r\n\r\n"]
+        {
+            assert_eq!(first(good.as_bytes()).unwrap().unwrap().1, good.len(), "{good:?}");
+            for cut in 0..good.len() {
+                assert_eq!(first(&good.as_bytes()[..cut]).unwrap(), None, "{good:?} up to {cut}");
+            }
+        }
+        let bad: [&[u8]; 9] = [
+            b"-ERR\r\n",
+            b"-ERR '\xff'\r\n",
+            b"PING\n",
+            b"HTTP/1.1 400 Bad Request\r\n",
+            b"MSG a 1\r\n",
+            b"MSG a 1 -1\r\n",
+            b"MSG a 1 18446744073709551615\r\n",
+            b"MSG a 1 1\r\nab\r\n",
+            b"HMSG a 1 2 1\r\n",
+        ];
+        for bad in bad {
+            assert!(first(bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
+    }
 }
