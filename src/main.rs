@@ -108,7 +108,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     // Before the runtime: an exporter that blocks can't be made inside of one.
     let _telemetry = match command {
-        Command::Dev(_) | Command::Worker(_) => Some(telemetry::init(&clock::random_uuid().to_string())),
+        Command::Dev(_) | Command::Worker(_) => {
+            let telemetry = telemetry::init(&clock::random_uuid().to_string());
+            telemetry::abort_on_panic();
+            Some(telemetry)
+        }
         _ => None,
     };
     let runtime =

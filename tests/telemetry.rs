@@ -1,14 +1,16 @@
-//! Logs, spans and metrics of a process: one test, because a process has one subscriber.
+//! Logs, spans and metrics of a process. What installs a subscriber or a panic's hook, which a process has one of, is
+//! one test, or runs in a copy of this binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests may fail loudly too
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use berth::domain::command::Trace;
 use berth::health;
-use berth::telemetry::{LogFormat, Metrics, TelemetrySettings, init_with, request_span};
+use berth::telemetry::{LogFormat, Metrics, TelemetrySettings, abort_on_panic, init_with, request_span};
 use berth::wire::verb::Verb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -166,4 +168,28 @@ async fn get(address: std::net::SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Of the signal that `abort` sends.
+const SIGABRT: i32 = 6;
+/// Says to a copy of this test binary that it is one.
+const PANICS: &str = "BERTH_TEST_PANICS";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_any_task_ends_the_process_and_the_log_says_so() {
+    if std::env::var_os(PANICS).is_some() {
+        let settings = TelemetrySettings { log_format: LogFormat::Json, ..TelemetrySettings::default() };
+        let _guard = init_with(&settings, "worker-7");
+        abort_on_panic();
+        let _ = tokio::spawn(async { panic!("a fault of a library") }).await;
+        std::process::exit(0); // not reached: nobody has asked what became of the task
+    }
+    let name = "a_panic_in_any_task_ends_the_process_and_the_log_says_so";
+    let mut copy = tokio::process::Command::new(std::env::current_exe().unwrap());
+    copy.args(["--exact", "--nocapture", name]).env(PANICS, "1").kill_on_drop(true);
+    let output = tokio::time::timeout(LONGEST, copy.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.signal(), Some(SIGABRT));
+    let log = String::from_utf8(output.stderr).unwrap();
+    let line = log.lines().find(|line| line.starts_with('{')).unwrap();
+    assert!(line.contains("ERROR") && line.contains("a fault of a library"), "{log}");
 }

@@ -117,6 +117,18 @@ pub fn init_with(settings: &TelemetrySettings, service_instance: &str) -> Teleme
     TelemetryGuard { provider }
 }
 
+/// From now on a panic ends the process, in whichever task it is: one that died alone, a decider or a client library's
+/// connection, would leave a worker that says it is ready and answers nothing. What was answered is committed, and a
+/// supervisor starts the process again (ADR 34).
+pub fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!(%panic, "this process ends: it has a fault");
+        print(panic);
+        std::process::abort();
+    }));
+}
+
 fn log_filter(directives: Option<&str>) -> (EnvFilter, Option<tracing_subscriber::filter::ParseError>) {
     match EnvFilter::try_new(directives.unwrap_or("info")) {
         Ok(filter) => (filter, None),

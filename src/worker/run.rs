@@ -64,8 +64,6 @@ pub enum WorkerError {
     MaxPayload { found: usize, needed: usize },
     #[error("could not serve requests")]
     Service(#[source] async_nats::Error),
-    #[error("a decider failed; what it had in hand is answered by the worker that is asked next")]
-    Decider,
     #[error("the subject root is not [a-z0-9][a-z0-9_-]{{0,31}}")]
     SubjectRoot,
     #[error("could not listen on {address} for health and metrics")]
@@ -119,8 +117,6 @@ struct Worker {
     background_stop: CancellationToken,
     background: TaskTracker,
     deciders_stop: CancellationToken,
-    /// A decider has panicked: its lanes would never be served again.
-    failed: CancellationToken,
     deciders: Vec<JoinHandle<()>>,
 }
 
@@ -150,8 +146,7 @@ impl Worker {
             batch_max: config.batch_max as usize,
         };
         let deciders_stop = CancellationToken::new();
-        let failed = CancellationToken::new();
-        let decide = |queue| decide(Decider::new(shared.clone(), queue), &deciders_stop, &failed);
+        let decide = |queue| tokio::spawn(Decider::new(shared.clone(), queue).run(deciders_stop.clone()));
         let deciders = queues.into_iter().map(decide).collect();
         let relay = Relay {
             client: connections.events.clone(),
@@ -176,7 +171,6 @@ impl Worker {
             connections,
             deciders,
             deciders_stop: deciders_stop.clone(),
-            failed,
             intake,
             is_up,
             background_stop: CancellationToken::new(),
@@ -224,7 +218,6 @@ impl Worker {
                 tokio::select! {
                     _ = is_up.wait_for(|is_up| !is_up) => (),
                     () = round.cancelled() => (), // by `stop`, too
-                    () = self.failed.cancelled() => (),
                 }
                 set_ready(false);
                 round.cancel();
@@ -232,9 +225,6 @@ impl Worker {
             let ((), served, ()) = tokio::join!(submitted, requests, watched);
             set_ready(false); // again: it may have been lost before it was subscribed
             served.map_err(WorkerError::Service)?;
-            if self.failed.is_cancelled() {
-                return Err(WorkerError::Decider);
-            }
             self.wait_for_database(stop).await;
         }
         Ok(())
@@ -268,9 +258,7 @@ impl Worker {
         let ended = async {
             self.background.wait().await;
             for decider in self.deciders {
-                if let Err(error) = decider.await {
-                    tracing::error!(%error, "a decider failed");
-                }
+                let _ = decider.await; // a panic has ended the process
             }
         };
         if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
@@ -280,15 +268,6 @@ impl Worker {
             tracing::warn!("the last answers may not have left");
         }
     }
-}
-
-/// Starts a decider. Where it panics, `failed` is cancelled.
-fn decide(decider: Decider, stop: &CancellationToken, failed: &CancellationToken) -> JoinHandle<()> {
-    let (stop, guard) = (stop.clone(), failed.clone().drop_guard());
-    tokio::spawn(async move {
-        decider.run(stop).await;
-        guard.disarm(); // a panic drops it armed
-    })
 }
 
 /// Removes what has been kept long enough, a little at a time.
