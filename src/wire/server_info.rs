@@ -18,7 +18,7 @@ impl ServerInfo {
     }
 
     /// The servers of its cluster, `host:port`.
-    pub fn others(&self) -> impl Iterator<Item = &str> {
+    pub fn cluster(&self) -> impl Iterator<Item = &str> {
         self.connect_urls.iter().flatten().map(String::as_str)
     }
 }

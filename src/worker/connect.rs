@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use backon::Retryable;
 
-use super::filter::Filter;
+use super::filter::{Filter, retries};
 use super::login::{log_in, servers};
 use super::run::WorkerError;
 use crate::config::WorkerConfig;
@@ -18,6 +19,11 @@ pub const PAYLOAD_BYTES_MIN: usize = 1024 * 1024;
 /// Between two pings. A server that leaves three unanswered is left: the library's own minute each is long for requests
 /// that wait.
 const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the client library waits to be connected: the filter has its own limits, server by server.
+const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// How often a connection that is refused at the start is asked for again.
+const RETRIES_MAX: usize = 4;
 
 #[derive(Debug)]
 pub struct Connections {
@@ -64,8 +70,11 @@ async fn connect(
     purpose: &'static str,
 ) -> Result<Client, WorkerError> {
     let metrics = Arc::new(metrics.clone());
-    let options =
-        login.name(format!("berth worker: {purpose}")).ping_interval(PING_EVERY).event_callback(move |event| {
+    let options = login
+        .name(format!("berth worker: {purpose}"))
+        .ping_interval(PING_EVERY)
+        .connection_timeout(CONNECT_MAX)
+        .event_callback(move |event| {
             let metrics = Arc::clone(&metrics);
             async move {
                 match event {
@@ -74,5 +83,12 @@ async fn connect(
                 }
             }
         });
-    options.connect(url).await.map_err(WorkerError::Nats)
+    // One of several servers may take no login now: it is full, or about to end. The filter then tries another.
+    let connected = (|| options.clone().connect(url.clone())).retry(retries().with_max_times(RETRIES_MAX));
+    connected.when(|error| !is_refused(error.kind())).await.map_err(WorkerError::Nats)
+}
+
+/// The login is wrong, wherever it is tried.
+fn is_refused(error: ConnectErrorKind) -> bool {
+    matches!(error, ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)
 }

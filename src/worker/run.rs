@@ -87,7 +87,10 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
     database.check().await?;
     database.claim(subjects.root()).await?;
     let metrics = Metrics::new();
-    let connections = Connections::open(&config, &metrics).await?;
+    let connections = tokio::select! {
+        opened = Connections::open(&config, &metrics) => opened?,
+        () = stop.cancelled() => return Ok(()), // servers that are silent take long
+    };
     streams::prepare(&connections.events, &subjects).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let health_stop = CancellationToken::new();

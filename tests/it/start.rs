@@ -6,9 +6,12 @@ use async_nats::jetstream::{self, stream};
 use berth::cli::stack::{Servers, Stack, StackOptions};
 use berth::config::WorkerConfig;
 use berth::store::start::Database;
+use berth::worker::Readiness;
 use sqlx::{Connection, Executor, PgConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Berth, Worker, config, fresh_name, within};
+use crate::nats_server::NatsServer;
 
 /// What a worker that does not start says.
 async fn told(config: WorkerConfig) -> String {
@@ -175,6 +178,35 @@ async fn servers_that_do_not_answer_and_a_root_that_is_none_are_told_at_once() {
         assert_eq!(said, "the subject root is not [a-z0-9][a-z0-9_-]{0,31}", "{bad}");
     }
     assert_said(&run_worker(database, nats, "a.b").await, "the subject root is not [a-z0-9][a-z0-9_-]{0,31}");
+}
+
+/// Its greeting is like any other's; it refuses the login. One start in three would begin with it at each connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_starts_beside_a_server_that_is_full() {
+    let berth = Berth::without_workers().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nats.conf");
+    std::fs::write(&path, "listen: \"127.0.0.1:-1\"\nmax_connections: 1\n").unwrap();
+    let start = move || NatsServer::start_with(&["-c", path.to_str().unwrap()], &[]);
+    let full = tokio::task::spawn_blocking(start).await.unwrap();
+    let _taken = async_nats::connect(full.address()).await.unwrap();
+    let both = format!("{},{}", full.address(), berth.nats_url);
+    for _ in 0..4 {
+        Worker::start(config(&berth.database_url, &both, &berth.root)).await.unwrap().stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_can_be_stopped_while_it_waits_for_a_silent_server() {
+    let berth = Berth::without_workers().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", silent.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let config = config(&berth.database_url, &url, &berth.root);
+    let mut worker = tokio::spawn(berth::worker::run(config, Readiness::new(None), stop.clone()));
+    let _connection = within("its connection", silent.accept()).await.unwrap();
+    stop.cancel();
+    within("its end", &mut worker).await.unwrap().unwrap(); // where it waits on, it ends with an error
 }
 
 #[tokio::test(flavor = "multi_thread")]

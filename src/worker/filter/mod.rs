@@ -16,16 +16,22 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::Metrics;
-use passage::Passage;
 use servers::{Connected, Servers};
 
-/// Between two attempts to reach a server.
+/// Between two attempts to connect, at first and at most.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// How attempts to connect follow each other.
+pub fn retries() -> ExponentialBuilder {
+    ExponentialBuilder::default().with_min_delay(RETRY_DELAY).with_max_delay(RETRY_DELAY_MAX).with_jitter()
+}
 
 /// Listens as long as it lives; connections end when the client library or the server ends them.
 #[derive(Debug)]
@@ -89,24 +95,24 @@ impl Door {
             connected = self.reach() => connected,
             _ = client.peek(&mut first) => return, // it speaks second: it has given up
         };
+        let passed = match connected {
+            Ok(connected) => passage::pass(self.servers, self.metrics, client, connected).await,
+            Err(error) => Err(error),
+        };
         // Either end has gone; the client library sees it, and connects anew.
-        let passage = Passage { servers: self.servers, metrics: self.metrics };
-        if let Err(error) = passage.pass(client, connected).await {
+        if let Err(error) = passed {
             tracing::info!(%error, "a connection to NATS has ended");
         }
     }
 
     /// A server, however long it takes.
-    async fn reach(&self) -> Connected {
-        let mut is_first = true;
-        loop {
-            match self.servers.connect().await {
-                Ok(connected) => return connected,
-                Err(error) if is_first => tracing::warn!(%error, "NATS can't be reached"),
-                Err(_) => (),
+    async fn reach(&self) -> io::Result<Connected> {
+        let mut is_told = false;
+        let tell = |error: &io::Error, _| {
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(%error, "NATS can't be reached");
             }
-            is_first = false;
-            tokio::time::sleep(RETRY_DELAY).await;
-        }
+        };
+        (|| self.servers.connect()).retry(retries().without_max_times()).notify(tell).await
     }
 }

@@ -8,7 +8,9 @@ pub enum Operation<'a> {
     Message(Message<'a>),
     /// The JSON of an `INFO`.
     Info(&'a [u8]),
-    /// `PING`, `PONG`, `+OK`, `-ERR`.
+    /// The answer to a `PING`.
+    Pong,
+    /// `PING`, `+OK`, `-ERR`.
     Other,
 }
 
@@ -37,6 +39,8 @@ pub fn first(bytes: &[u8]) -> io::Result<Option<(Operation<'_>, usize)>> {
         sizes.message(bytes, after)
     } else if let Some(json) = line.strip_prefix(b"INFO ") {
         Ok(Some((Operation::Info(json), after)))
+    } else if line.starts_with(b"PONG") {
+        Ok(Some((Operation::Pong, after)))
     } else if is_other(line) {
         Ok(Some((Operation::Other, after)))
     } else {
@@ -46,8 +50,9 @@ pub fn first(bytes: &[u8]) -> io::Result<Option<(Operation<'_>, usize)>> {
 
 /// The client library panics over an `-ERR` without text.
 fn is_other(line: &[u8]) -> bool {
-    let is_plain = [b"PING".as_slice(), b"PONG", b"+OK"].iter().any(|word| line.starts_with(word));
-    is_plain || line.strip_prefix(b"-ERR ").is_some_and(|text| std::str::from_utf8(text).is_ok())
+    line.starts_with(b"PING")
+        || line.starts_with(b"+OK")
+        || line.strip_prefix(b"-ERR ").is_some_and(|text| std::str::from_utf8(text).is_ok())
 }
 
 /// What stands in a message's first line.

@@ -10,15 +10,15 @@ use berth::worker::filter::Filter;
 use futures::StreamExt;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Lines};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "../nats_server/mod.rs"]
 mod nats_server;
+mod tls;
 
 use nats_server::NatsServer;
 
-/// The folder of a copy of this test binary that is to trust the certificate in it, and connect.
-const TRUSTS: &str = "BERTH_TEST_TRUSTS";
 const MESSAGES: usize = 3_000;
 /// Between two looks at what nothing tells of.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -140,24 +140,25 @@ async fn say_until<T>(sender: &Client, heard: impl Future<Output = T>) -> T {
 }
 
 /// Two servers, the second of which is known to a client from the first.
-async fn cluster(arguments: &[&str]) -> (NatsServer, NatsServer) {
-    let member = [&["--cluster_name", "c", "--cluster", "nats://127.0.0.1:-1"], arguments].concat();
-    let member: Vec<String> = member.into_iter().map(str::to_owned).collect();
-    tokio::task::spawn_blocking(move || {
-        let member: Vec<&str> = member.iter().map(String::as_str).collect();
-        let first = NatsServer::start(&member);
-        let route = format!("nats://127.0.0.1:{}", first.ports[1]);
-        let second = NatsServer::start(&[&member, ["--routes", &route].as_slice()].concat());
-        (first, second)
-    })
-    .await
-    .unwrap()
+async fn cluster(of_first: &[&str], of_second: &[&str]) -> (NatsServer, NatsServer) {
+    let member = |own: &[&str]| -> Vec<String> {
+        let member = [&["--cluster_name", "c", "--cluster", "nats://127.0.0.1:-1"], own].concat();
+        member.into_iter().map(str::to_owned).collect()
+    };
+    let (first, mut second) = (member(of_first), member(of_second));
+    let start = move || {
+        let start = |member: &[String]| NatsServer::start(&member.iter().map(String::as_str).collect::<Vec<_>>());
+        let first = start(&first);
+        second.extend(["--routes".to_owned(), format!("nats://127.0.0.1:{}", first.ports[1])]);
+        (first, start(&second))
+    };
+    tokio::task::spawn_blocking(start).await.unwrap()
 }
 
 /// Only one is named; the other is known from it, and serves when it has gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_of_the_cluster_takes_over() {
-    let (first, second) = cluster(&[]).await;
+    let (first, second) = cluster(&[], &[]).await;
     let (_filter, client) = open(&[url(&first)]).await;
     let mut messages = client.subscribe("to").await.unwrap();
     let sender = async_nats::connect(url(&second)).await.unwrap();
@@ -213,68 +214,19 @@ async fn a_server_that_takes_no_bytes_any_more_is_left_for_another() {
     assert_eq!(client.server_info().port, other.ports[0]);
 }
 
-/// Part of the next test, in a process of its own: which certificates are trusted stands in the environment.
-async fn connect_in_a_copy(folder: std::ffi::OsString) {
-    let url = std::fs::read_to_string(std::path::Path::new(&folder).join("url")).unwrap();
-    if let Err(error) = Filter::open(std::slice::from_ref(&url), Metrics::new()).await {
-        return println!("FAILED {error}");
-    }
-    let (_filter, client) = open(&[url]).await;
-    let mut messages = client.subscribe("to").await.unwrap();
-    within("a message by the route", messages.next()).await.unwrap();
-    println!("CONNECTED");
-    within("the loss", connected_again(&client)).await;
-    within("a message by the other server", messages.next()).await.unwrap();
-    println!("CONNECTED AGAIN");
-}
-
+/// A full server greets like any other, and refuses the login.
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others() {
-    if let Some(folder) = std::env::var_os(TRUSTS) {
-        return connect_in_a_copy(folder).await;
-    }
+async fn a_server_that_takes_no_login_is_asked_last() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(path("cert.pem"), cert.pem()).unwrap();
-    std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
-    let (cert, key) = (path("cert.pem"), path("key.pem"));
-    let (first, second) = cluster(&["--tls", "--tlscert", &cert, "--tlskey", &key]).await;
-    let run = |trusted: &str, host: &str| {
-        std::fs::write(path("url"), format!("nats://{host}:{}", first.ports[0])).unwrap();
-        let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "--nocapture",
-            "servers_with_a_trusted_certificate_are_reached_under_tls_and_no_others",
-        ]);
-        command.env(TRUSTS, folder.path()).env("SSL_CERT_FILE", trusted).kill_on_drop(true);
-        let mut copy = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let lines = tokio::io::BufReader::new(copy.stdout.take().unwrap()).lines();
-        (copy, lines)
-    };
-    let told = async |lines: &mut Lines<_>, wanted: &str| {
-        within(wanted, async {
-            loop {
-                let line = lines.next_line().await.unwrap().unwrap();
-                if line.contains(wanted) {
-                    break line;
-                }
-            }
-        })
-        .await
-    };
-    let (_copy, mut lines) = run("/nowhere", "localhost");
-    let line = told(&mut lines, "FAILED").await;
-    assert!(line.contains(&format!("localhost:{}: invalid peer certificate", first.ports[0])), "{line}");
-    told(&mut run(&cert, "127.0.0.1").1, "FAILED").await;
-
-    // The second is known by its address alone; its certificate still has to name what was asked for.
-    let (_copy, mut lines) = run(&cert, "localhost");
-    let options = async_nats::ConnectOptions::new().add_root_certificates(cert.into());
-    let sender = options.connect(format!("tls://localhost:{}", second.ports[0])).await.unwrap();
-    say_until(&sender, told(&mut lines, "CONNECTED")).await;
-    drop(first);
-    say_until(&sender, told(&mut lines, "CONNECTED AGAIN")).await;
+    let path = folder.path().join("nats.conf");
+    std::fs::write(&path, "listen: \"127.0.0.1:-1\"\nmax_connections: 1\n").unwrap();
+    let start = move || [NatsServer::start(&[]), NatsServer::start_with(&["-c", path.to_str().unwrap()], &[])];
+    let [good, full] = tokio::task::spawn_blocking(start).await.unwrap();
+    let _taken = async_nats::connect(url(&full)).await.unwrap();
+    let filter = Filter::open(&[url(&full), url(&good)], Metrics::new()).await.unwrap();
+    let mut refused = 0;
+    for _ in 0..6 {
+        refused += usize::from(within("an answer", async_nats::connect(filter.url())).await.is_err());
+    }
+    assert!(refused < 2, "{refused} connections were refused");
 }
