@@ -182,3 +182,14 @@ async fn bench_refuses_a_mix_of_what_it_does_not_know() {
     assert_eq!(ended.status, 1);
     assert!(ended.stderr.contains("'reserv' is none of reserve, extend,"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn bench_says_what_it_can_not_do_before_it_loads_anything() {
+    let nats = Nats::start(); // nobody answers there
+    let nowhere = ["bench", "--database-url", "postgres://berth@127.0.0.1:1/berth"];
+    let ended = berth(&nats.url(), &nowhere).await;
+    assert_eq!(ended.status, 1);
+    assert!(ended.stderr.starts_with("error: could not read the database: "), "{}", ended.stderr);
+    let ended = berth(&nats.url(), &["bench", "--items", "16"]).await;
+    assert_eq!((ended.status, ended.stderr.as_str()), (1, "error: --items is for lock and lock-unlock\n"));
+}

@@ -135,7 +135,14 @@ struct Load {
 
 /// Loads, checks, prints. An error where the worker could not be loaded, or where the check failed.
 pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliError> {
+    if args.items > 1 && !args.verb.has_locks() {
+        return Err(CliError::told("--items is for lock and lock-unlock"));
+    }
     let percentiles = args.percentiles.as_deref().map(create).transpose()?;
+    let reader = match &args.database_url {
+        Some(url) => Some(check::open(url).await?),
+        None => None,
+    };
     let subjects = args.nats.subjects()?;
     let run = Arc::new(Run::new(&args, &subjects)?);
     let mut connections = open(&args, args.in_flight).await?;
@@ -149,7 +156,7 @@ pub async fn run(args: BenchArgs, stop: CancellationToken) -> Result<(), CliErro
     }
     let load = load(&args, &run, &mut connections, &stop).await?;
     let tallies: Vec<_> = load.before.iter().chain([&load.measured]).map(|measured| &measured.tally).collect();
-    let checked = check::run(&args, &client, &subjects, events, &run, &args.verb, &tallies).await?;
+    let checked = check::run(&args, &client, &subjects, events, reader, &run, &tallies).await?;
     report::print(&args, &load.measured, &checked)?;
     if let Some(mut file) = percentiles {
         let latency = load.measured.tally.latency()?;

@@ -12,12 +12,13 @@ use async_nats::Client;
 use uuid::Uuid;
 
 pub use events::Events;
+pub use rows::open;
 
-use super::mix::Mix;
 use super::plan::Run;
 use super::reply::NO_ID;
 use super::tally::Tally;
 use super::{BenchArgs, CliError};
+use crate::store::query::Reader;
 use crate::wire::subject::Subjects;
 use expected::Expected;
 
@@ -40,8 +41,8 @@ pub async fn run(
     client: &Client,
     subjects: &Subjects,
     events: Events,
+    reader: Option<Reader>,
     run: &Run,
-    mix: &Mix,
     rounds: &[&Tally],
 ) -> Result<Checked, CliError> {
     let mut faults = Vec::new();
@@ -57,10 +58,10 @@ pub async fn run(
     compare("event", &ids, &seen.ids(), unknown, &mut faults);
     seen.judge(run, &expected, &mut faults);
     let asked = again::ask(client, subjects, run, &expected, rounds, &mut faults).await?;
-    let rows = match &args.database_url {
+    let rows = match reader {
         None => None,
-        Some(url) => {
-            let found = rows::read(url, run, mix, &expected).await?;
+        Some(reader) => {
+            let found = rows::read(&reader, run, &args.verb, &expected).await?;
             // Where not every lock that was given back was looked for, the others are not missing.
             let looked_for = ids.difference(&found.passed_over).copied().collect();
             compare("row", &looked_for, &found.ids, unknown, &mut faults);

@@ -43,18 +43,22 @@ struct Wrong {
     still_held: usize,
 }
 
-pub async fn read(url: &str, run: &Run, mix: &Mix, expected: &Expected) -> Result<Found, CliError> {
+/// Before the load, so that a database that can't be read costs nothing.
+pub async fn open(url: &str) -> Result<Reader, CliError> {
     let database = Database::connect(url, CONNECTIONS).await.map_err(CliError::of("read the database"))?;
-    let reader = Reader::new(database);
+    Ok(Reader::new(database))
+}
+
+pub async fn read(reader: &Reader, run: &Run, mix: &Mix, expected: &Expected) -> Result<Found, CliError> {
     let mut found = Found::default();
     if mix.needs_pools() {
         for tenant in run.tenants() {
-            reservations(&reader, tenant, run, expected, &mut found).await?;
+            reservations(reader, tenant, run, expected, &mut found).await?;
         }
     }
     if mix.has_locks() {
-        live_locks(&reader, run, expected, &mut found).await?;
-        returned_locks(&reader, run, expected, &mut found).await?;
+        live_locks(reader, run, expected, &mut found).await?;
+        returned_locks(reader, run, expected, &mut found).await?;
     }
     Ok(found)
 }
