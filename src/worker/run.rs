@@ -104,7 +104,9 @@ pub async fn run(config: WorkerConfig, readiness: Readiness, stop: CancellationT
         readiness.send_replace(is_ready.then_some(address));
     };
     let served = worker.serve(&config, &set_ready, &stop).await;
+    tracing::info!("stopping: what is in hand is answered first");
     worker.drain(&config).await;
+    tracing::info!("stopped");
     health_stop.cancel();
     let _ = health.await; // it has nothing to say that its log has not said
     served
