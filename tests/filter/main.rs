@@ -200,7 +200,7 @@ async fn a_server_that_takes_no_bytes_any_more_is_left_for_another() {
         true => (&servers[0], &servers[1]),
         false => (&servers[1], &servers[0]),
     };
-    frozen.signal("STOP");
+    frozen.freeze();
     let payload = bytes::Bytes::from(vec![b'.'; 512 * 1024]);
     let published = async {
         loop {

@@ -44,11 +44,11 @@ impl NatsServer {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
-    /// `STOP`: it takes connections and bytes no more than its kernel does for it. `CONT`: it goes on.
+    /// From now on it takes no more connections and bytes than the kernel does for it.
     #[allow(dead_code)] // not every test binary freezes one
-    pub fn signal(&self, signal: &str) {
+    pub fn freeze(&self) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", "kill -s STOP \"$0\"", &pid]).status().unwrap().success());
     }
 }
 

@@ -25,7 +25,7 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 /// How long to wait for the server's end, when it gets nothing any more.
 const END_MAX: Duration = Duration::from_secs(1);
 
-pub struct Passage {
+struct Passage {
     servers: Arc<Servers>,
     metrics: Metrics,
     place: Place,
