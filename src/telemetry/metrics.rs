@@ -27,8 +27,8 @@ use prometheus::TextEncoder;
 use crate::wire::verb::Verb;
 
 /// Buckets of durations, in seconds: a commit takes milliseconds, a queue seconds.
-const SECONDS: [f64; 17] =
-    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SECONDS: [f64; 19] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Buckets of sizes of batches.
 const SIZES: [f64; 11] = [1.0, 4.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 8192.0];
