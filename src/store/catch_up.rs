@@ -4,13 +4,14 @@
 //! |---|---|
 //! | the lane as of its last batch | nothing |
 //! | the lane as of an earlier one | the journal since then; the pools too where their configuration has moved |
-//! | nothing, or a lane whose journal since then is gone or long | the pools, and every hold that counts |
+//! | nothing, or a lane whose journal since then is gone or long, or a batch that this database does not know | the pools, and every hold that counts |
 
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::columns::lane_numbers;
 use super::error::StoreError;
@@ -50,7 +51,7 @@ pub async fn catch_up(
     let mut changes = read_changes(connection, locked, &known).await?;
     known.retain(|lane, cached| {
         let row = locked.iter().find(|row| row.lane == *lane);
-        row.is_some_and(|row| is_gapless(changes.get(lane), cached.state.head.seq, row.seq))
+        row.is_some_and(|row| is_current(row, cached) || leads_up_to(row, cached, changes.get(lane)))
     });
     let cold: Vec<LockedLane> = locked.iter().filter(|row| !known.contains_key(&row.lane)).copied().collect();
     let mut lanes = known;
@@ -89,50 +90,54 @@ fn empty(row: &LockedLane) -> CachedLane {
     }
 }
 
+/// Of each lane that is behind, what has followed upon its last batch; of one whose last batch is not there, nothing.
 async fn read_changes(
     connection: &mut PgConnection,
     locked: &[LockedLane],
     known: &BTreeMap<Lane, CachedLane>,
 ) -> Result<BTreeMap<Lane, Vec<Change>>, StoreError> {
-    let behind = |row: &LockedLane| {
-        let cached = known.get(&row.lane)?;
-        let seq = cached.state.head.seq;
-        (!is_current(row, cached) && row.seq > seq).then_some((row.lane, seq))
-    };
-    let (lanes, seqs): (Vec<Lane>, Vec<i64>) = locked.iter().filter_map(behind).unzip();
+    let behind = |row: &&LockedLane| known.get(&row.lane).is_some_and(|cached| !is_current(row, cached));
+    let behind: Vec<Lane> = locked.iter().filter(behind).map(|row| row.lane).collect();
     let mut changes: BTreeMap<Lane, Vec<Change>> = BTreeMap::new();
-    if lanes.is_empty() {
+    if behind.is_empty() {
         return Ok(changes);
     }
-    let query = sqlx::query(sql::LOAD_JOURNAL.clone()).bind(lane_numbers(lanes)).bind(seqs).bind(CATCH_UP_MAX);
+    let cached: Vec<&CachedLane> = behind.iter().filter_map(|lane| known.get(lane)).collect();
+    let query = sqlx::query(sql::LOAD_JOURNAL.clone())
+        .bind(lane_numbers(behind.iter().copied()))
+        .bind(cached.iter().map(|cached| cached.state.head.seq).collect::<Vec<i64>>())
+        .bind(cached.iter().map(|cached| cached.last_batch).collect::<Vec<Option<Uuid>>>())
+        .bind(CATCH_UP_MAX);
     let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(StoreError::of("read the journal up"))? {
         let (lane, change) = change(&row).map_err(StoreError::of("read the row of an event"))?;
-        changes.entry(lane).or_default().push(change);
+        changes.entry(lane).or_default().extend(change);
     }
     Ok(changes)
 }
 
-fn change(row: &PgRow) -> Result<(Lane, Change), sqlx::Error> {
+fn change(row: &PgRow) -> Result<(Lane, Option<Change>), sqlx::Error> {
+    let lane = row::lane(row)?;
+    let Some(seq) = get(row, "seq")? else { return Ok((lane, None)) };
     let pool = match get(row, "is_reservation")? {
         true => maybe_parsed(row, "label", PoolName::parse)?,
         false => None,
     };
     let change = Change {
-        seq: get(row, "seq")?,
+        seq,
         hold: HoldId::from_uuid(get(row, "hold_id")?),
         pool,
         zone: maybe_parsed(row, "zone", ZoneName::parse)?,
         usage: row::usage(row)?,
         lapses_at: get(row, "lapses_at")?,
     };
-    Ok((row::lane(row)?, change))
+    Ok((lane, Some(change)))
 }
 
-/// Does the journal lead from one number to the other without a gap? Its old end is deleted in time.
-fn is_gapless(changes: Option<&Vec<Change>>, from: i64, to: i64) -> bool {
-    let changes = changes.map_or(&[][..], Vec::as_slice);
-    (from + 1..=to).eq(changes.iter().map(|change| change.seq))
+/// Does the journal lead from what is known to the lane as it is? Its old end is deleted in time.
+fn leads_up_to(row: &LockedLane, cached: &CachedLane, changes: Option<&Vec<Change>>) -> bool {
+    let from = cached.state.head.seq;
+    changes.is_some_and(|changes| (from + 1..=row.seq).eq(changes.iter().map(|change| change.seq)))
 }
 
 async fn load_pools(

@@ -152,6 +152,24 @@ async fn a_cache_that_is_ahead_of_its_lane_is_read_anew() {
     assert_eq!(loads(&read), loads(&opened(&database, Cache::new()).await));
 }
 
+/// As after a failover to a replica that has not got the last commits: what follows has their numbers.
+#[tokio::test]
+async fn a_cache_of_a_batch_that_the_database_has_lost_is_read_anew() {
+    let (database, mut session, _) = setup().await;
+    for events_since in [false, true] {
+        let mut lost = opened(&database, Cache::new()).await;
+        for lane in lost.values_mut() {
+            lane.last_batch = Some(batch().0);
+            lane.state.pools.values_mut().for_each(|pool| pool.usage.set_capacity(&Capacity::Constant(0)));
+        }
+        if events_since {
+            happen(&mut session).await;
+        }
+        let read = opened(&database, lost).await;
+        assert_eq!(loads(&read), loads(&opened(&database, Cache::new()).await), "events since: {events_since}");
+    }
+}
+
 #[tokio::test]
 async fn a_cache_of_the_lanes_last_batch_is_taken_as_it_is() {
     let (database, _, known) = setup().await;
