@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[path = "relay/restored.rs"]
+mod restored;
 #[path = "servers/mod.rs"]
 mod servers;
 #[path = "relay/streams.rs"]

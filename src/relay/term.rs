@@ -73,9 +73,9 @@ impl<'a> Term<'a> {
     /// nobody else can move them.
     pub(super) async fn begin(relay: &'a Relay, stream: &'a EventStream, lease: Lease) -> Result<Term<'a>, RelayError> {
         let renew_at = Instant::now() + RENEW_EVERY;
-        let mut saved: Cursors = Lane::all().map(|lane| (lane, 0)).collect();
-        saved.extend(relay.journal.cursors().await?);
-        let tail = stream.tail(saved.clone()).await?;
+        let mut cursors: Cursors = Lane::all().map(|lane| (lane, 0)).collect();
+        cursors.extend(relay.journal.cursors().await?);
+        let tail = stream.tail(&cursors).await?;
         if tail.is_short {
             tracing::error!(
                 stream = stream.name,
@@ -84,15 +84,26 @@ impl<'a> Term<'a> {
                  what it lost is still in the journal, publishing goes on behind it"
             );
         }
-        let unsaved = tail.cursors.iter().filter(|(lane, seq)| saved.get(lane) != Some(seq));
+        let known = relay.journal.known(&tail.above).await?;
+        let lost = tail.above.len() - known.len();
+        if lost > 0 {
+            tracing::error!(
+                stream = stream.name,
+                events = lost,
+                "the stream ends with events that the journal has not: the database was restored or made anew, or has \
+                 failed over to a replica without its last commits; what it decides now is published behind them"
+            );
+        }
+        let unsaved = raised(&cursors, &known, lost > 0);
+        cursors.extend(unsaved.iter().map(|(lane, seq)| (*lane, *seq)));
         Ok(Term {
             relay,
             stream,
             lease,
             renew_at,
             last_sequence: tail.last_sequence,
-            unsaved: unsaved.map(|(lane, seq)| (*lane, *seq)).collect(),
-            pages: Pages { cursors: tail.cursors, read_at: Instant::now(), stuck: LaneSet::default() },
+            unsaved,
+            pages: Pages { cursors, read_at: Instant::now(), stuck: LaneSet::default() },
             staged: None,
             has_more: true,
             left_at: None,
@@ -235,6 +246,19 @@ impl<'a> Term<'a> {
         self.staged = self.stream.stage(self.staged.take(), page, last_sequence).await?;
         Ok(())
     }
+}
+
+/// The cursors that these events of the stream raise, in the order of each lane. Where the journal has lost some, only
+/// those that follow on the cursor: a relay that did not know may have published a number behind ones given anew.
+fn raised(cursors: &Cursors, known: &[(Lane, i64)], has_lost: bool) -> Cursors {
+    let mut raised = Cursors::new();
+    for (lane, seq) in known {
+        let last = raised.get(lane).or(cursors.get(lane)).copied().unwrap_or_default();
+        if !has_lost || *seq == last + 1 {
+            raised.insert(*lane, last.max(*seq));
+        }
+    }
+    raised
 }
 
 /// Where the next batch comes from.

@@ -49,6 +49,15 @@ impl Entry {
     }
 }
 
+/// An event as it stands in the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    pub lane: Lane,
+    pub seq: i64,
+    /// SHA-256 of its payload.
+    pub digest: [u8; 32],
+}
+
 /// The right to publish, held by one worker at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -92,6 +101,24 @@ impl Journal {
         let rows = rows.map_err(StoreError::of("read the relay's cursors"))?;
         let cursor = |row| Ok((row::lane(row)?, get(row, "seq")?));
         rows.iter().map(cursor).collect::<Result<_, _>>().map_err(StoreError::of("read the row of a cursor"))
+    }
+
+    /// Which of these events the journal has, in the order of each lane. A database that was restored, or has failed
+    /// over to a replica without its last commits, has given some of their numbers to other events.
+    pub async fn known(&self, published: &[Published]) -> Result<Vec<(Lane, i64)>, StoreError> {
+        if published.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(sql::KNOWN_EVENTS.clone())
+            .bind(lane_numbers(published.iter().map(|event| event.lane)))
+            .bind(published.iter().map(|event| event.seq).collect::<Vec<i64>>())
+            .bind(published.iter().map(|event| event.digest).collect::<Vec<[u8; 32]>>())
+            .fetch_all(self.database.pool())
+            .await
+            .map_err(StoreError::of("compare the stream with the journal"))?;
+        let place = |row| Ok((row::lane(row)?, get(row, "seq")?));
+        let places: Result<Vec<_>, sqlx::Error> = rows.iter().map(place).collect();
+        places.map_err(StoreError::of("read the row of an event"))
     }
 
     /// Up to `limit` entries and about `bytes_max` bytes above the given cursors, ordered by lane and seq. Each lane

@@ -46,6 +46,7 @@ statements! {
     RELEASE_LEASE = "release_lease",
     READ_CURSORS = "read_cursors",
     ADVANCE_CURSORS = "advance_cursors",
+    KNOWN_EVENTS = "known_events",
     JOURNAL_ABOVE = "journal_above",
     COUNT_BACKLOG = "count_backlog",
     READ_HOLD = "read_hold",

@@ -31,7 +31,7 @@ const ACQUIRE_TIMEOUT_SECONDS: u64 = 4;
 
 /// The oldest schema that this binary works with. Workers are rolled, so the schema is expanded before a new binary
 /// runs and contracted after the last old one has left.
-const SCHEMA_OLDEST: i64 = 15;
+const SCHEMA_OLDEST: i64 = 16;
 
 /// How to reach the database, and a pool of connections for what is not a batch.
 #[derive(Clone, Debug)]

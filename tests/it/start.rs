@@ -131,7 +131,7 @@ async fn a_schema_that_is_missing_or_newer_is_refused_with_what_to_do() {
     connection.execute(sqlx::AssertSqlSafe(format!("create database {empty}"))).await.unwrap();
     let (server, _) = berth.database_url.rsplit_once('/').unwrap();
     let empty_url = format!("{server}/{empty}");
-    let missing = "the schema is at version 0, this binary supports 15 to 15: run berth migrate";
+    let missing = "the schema is at version 0, this binary supports 16 to 16: run berth migrate";
     assert_eq!(told(config(&empty_url, &berth.nats_url, &berth.root)).await, missing);
     assert_said(&run_worker(&empty_url, &berth.nats_url, &berth.root).await, missing);
     execute(
@@ -140,7 +140,7 @@ async fn a_schema_that_is_missing_or_newer_is_refused_with_what_to_do() {
          values (9999, 'of a later berth', true, '', 0)",
     )
     .await;
-    let newer = "the schema is at version 9999, this binary supports 15 to 15: run a newer berth";
+    let newer = "the schema is at version 9999, this binary supports 16 to 16: run a newer berth";
     assert_eq!(told(berth.config()).await, newer);
     Database::connect(&berth.database_url, 2).await.unwrap().migrate().await.unwrap();
     assert_eq!(told(berth.config()).await, newer, "migrating leaves a newer schema as it is");

@@ -1,9 +1,10 @@
 -- name: advance_cursors
--- Move the relay's cursors while the lease is this one.
+-- Move the relay's cursors while the lease is this one, and the server the one that gave it.
 -- The shared lock keeps another worker from taking the lease before the cursors have moved.
 with mine as materialized (
     select from lease
     where role = 'relay' and holder = $1 and epoch = $2 and expires_at > clock_timestamp()
+        and server_started_at = pg_postmaster_start_time()
     for share
 ),
 moved as (
