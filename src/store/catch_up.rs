@@ -79,15 +79,9 @@ fn is_current(row: &LockedLane, cached: &CachedLane) -> bool {
 
 fn empty(row: &LockedLane) -> CachedLane {
     let head = Head { seq: row.seq, fence: row.fence, now: row.now };
-    // No version of a row is below 0, so the pools are read.
+    // No version of a row is below 0, so the pools and the registry are read.
     let state = LaneState { head, pools: BTreeMap::new(), registry: Registry::default() };
-    CachedLane {
-        last_batch: None,
-        pools_version: -1,
-        registry_version: row.registry_version,
-        tenants_batch: row.tenants_batch,
-        state,
-    }
+    CachedLane { last_batch: None, pools_version: -1, registry_version: -1, tenants_batch: row.tenants_batch, state }
 }
 
 /// Of each lane that is behind, what has followed upon its last batch; of one whose last batch is not there, nothing.
@@ -197,7 +191,6 @@ fn set_head(lanes: &mut BTreeMap<Lane, CachedLane>, row: &LockedLane) {
     let Some(cached) = lanes.get_mut(&row.lane) else { return };
     cached.last_batch = row.last_batch;
     cached.pools_version = row.pools_version;
-    cached.registry_version = row.registry_version;
     cached.tenants_batch = row.tenants_batch;
     cached.state.head = Head { seq: row.seq, fence: row.fence, now: row.now };
 }

@@ -20,21 +20,22 @@ use crate::domain::outcome::Registered;
 use crate::domain::registry::Registry;
 use crate::domain::window::Instant;
 
-/// What is registered in each of the locked lanes: as it is cached, or read where that is out of date.
+/// What is registered in each of the locked lanes: as it is known there, or read where that is out of date.
 pub async fn of_lanes(
     connection: &mut PgConnection,
     locked: &[LockedLane],
-    cached: &mut BTreeMap<Lane, CachedLane>,
+    lanes: &mut BTreeMap<Lane, CachedLane>,
 ) -> Result<BTreeMap<Lane, Registry>, StoreError> {
     let mut registries = BTreeMap::new();
     let mut moved = Vec::new();
     for row in locked {
-        let known = cached.get_mut(&row.lane).filter(|known| known.registry_version == row.registry_version);
-        if known.is_none() && row.registry_version > 0 {
+        let Some(lane) = lanes.get_mut(&row.lane) else { continue };
+        let known = std::mem::take(&mut lane.state.registry);
+        let is_known = std::mem::replace(&mut lane.registry_version, row.registry_version) == row.registry_version;
+        if !is_known && row.registry_version > 0 {
             moved.push(row.lane);
         }
-        let registry = known.map(|known| std::mem::take(&mut known.state.registry));
-        registries.insert(row.lane, registry.unwrap_or_default());
+        registries.insert(row.lane, if is_known { known } else { Registry::default() });
     }
     if moved.is_empty() {
         return Ok(registries);

@@ -187,12 +187,12 @@ async fn load_all(
     connection: &mut PgConnection,
     wants: &Wants,
     locked: &[LockedLane],
-    mut cached: BTreeMap<Lane, CachedLane>,
+    cached: BTreeMap<Lane, CachedLane>,
 ) -> Result<Loaded, StoreError> {
     let receipts = load::receipts(connection, &wants.receipts).await?;
-    let registries = registry::of_lanes(connection, locked, &mut cached).await?;
-    let (holds, due) = load::holds(connection, wants, locked, &registries).await?;
     let mut lanes = catch_up::catch_up(connection, locked, cached).await?;
+    let registries = registry::of_lanes(connection, locked, &mut lanes).await?;
+    let (holds, due) = load::holds(connection, wants, locked, &registries).await?;
     for (lane, registry) in registries {
         if let Some(cached) = lanes.get_mut(&lane) {
             cached.state.registry = registry;

@@ -36,9 +36,10 @@ impl Database {
         let receipts = self.delete(sql::SWEEP_RECEIPTS.clone(), receipts_kept, limit, "sweep receipts").await?;
         let is_caught_up = receipts < limit.unsigned_abs();
         let history_kept = history_kept.max(receipts_kept);
+        let batches_kept = receipts_kept.max(journal_kept); // lanes are read up from them
         Ok(Swept {
             receipts,
-            batches: self.delete(sql::SWEEP_BATCHES.clone(), receipts_kept, limit, "sweep batches").await?,
+            batches: self.delete(sql::SWEEP_BATCHES.clone(), batches_kept, limit, "sweep batches").await?,
             journal: self.sweep_journal(journal_kept, of_lane).await?,
             history: match is_caught_up {
                 true => self.delete(sql::SWEEP_HISTORY.clone(), history_kept, limit, "sweep the history").await?,

@@ -3,6 +3,8 @@
 use berth::domain::event::EventType;
 use berth::domain::hold::{EndReason, Hold, Status};
 use berth::domain::id::{HoldId, Lane, PoolName};
+use berth::domain::lock::Resource;
+use berth::domain::registry::Registry;
 use berth::domain::resource::{Capacity, CapacityStep};
 use berth::domain::window::{Instant, Interval};
 use berth::store::Session;
@@ -161,12 +163,14 @@ async fn a_cache_of_a_batch_that_the_database_has_lost_is_read_anew() {
         for lane in lost.values_mut() {
             lane.last_batch = Some(batch().0);
             lane.state.pools.values_mut().for_each(|pool| pool.usage.set_capacity(&Capacity::Constant(0)));
+            lane.state.registry.put(Resource { version: 1, ..Resource::plain(lock_name("gate")) });
         }
         if events_since {
             happen(&mut session).await;
         }
         let read = opened(&database, lost).await;
         assert_eq!(loads(&read), loads(&opened(&database, Cache::new()).await), "events since: {events_since}");
+        assert!(read.values().all(|lane| lane.state.registry == Registry::default()), "events since: {events_since}");
     }
 }
 
