@@ -10,7 +10,8 @@
 //! - one batch is being committed at a time. Of the batch after it, all is sent but the message that commits it: with
 //!   that, it would only name a sequence that the first was to reach, and another relay's batch of the same length
 //!   would let it in;
-//! - cursors lag by two batches at most, and a new holder, or one in doubt, raises them by what of the stream's own tail the journal has;
+//! - cursors lag by two batches at most, and a new holder, or one in doubt, raises them by the stream's own tail, as
+//!   far as the journal has it;
 //! - in doubt (no answer, a refusal, an error) it starts over from the lease. There is no other way to publish.
 
 mod publish;

@@ -162,14 +162,14 @@ impl<'a> Term<'a> {
         Ok(if is_saved { Ended::Told } else { Ended::Lost })
     }
 
-    /// Renews the lease, if it is time to; `false`: it is another's, or was in between.
+    /// Renews the lease, if it is time to; `false`: it is lost.
     async fn renew(&mut self) -> Result<bool, StoreError> {
         let now = Instant::now();
         if now < self.renew_at {
             return Ok(true);
         }
         self.renew_at = now + RENEW_EVERY;
-        Ok(self.relay.journal.lease(self.lease.holder, LEASE_SECONDS).await? == Some(self.lease))
+        self.relay.journal.renew(self.lease, LEASE_SECONDS).await
     }
 
     /// When the next batch is to leave; `None`: at once.

@@ -77,7 +77,7 @@ impl Journal {
         Journal { database }
     }
 
-    /// Takes the lease where it is free or ran out, or renews the holder's own for `seconds` by the database's clock;
+    /// Takes the lease where it is free or ran out, or once more for its holder, for `seconds` by the database's clock;
     /// `None` while another holds it.
     pub async fn lease(&self, holder: Uuid, seconds: u32) -> Result<Option<Lease>, StoreError> {
         let epoch = sqlx::query_scalar(sql::TAKE_LEASE.clone())
@@ -87,6 +87,14 @@ impl Journal {
             .await
             .map_err(StoreError::of("take the relay's lease"))?;
         Ok(epoch.map(|epoch| Lease { holder, epoch }))
+    }
+
+    /// Keeps the lease for `seconds` more; `false`: it is another's, or ran out, or the server was started since, which
+    /// may be another one then, without the last commits.
+    pub async fn renew(&self, lease: Lease, seconds: u32) -> Result<bool, StoreError> {
+        let query = sqlx::query(sql::RENEW_LEASE.clone()).bind(lease.holder).bind(lease.epoch).bind(f64::from(seconds));
+        let renewed = query.execute(self.database.pool()).await;
+        Ok(renewed.map_err(StoreError::of("renew the relay's lease"))?.rows_affected() == 1)
     }
 
     /// Gives the lease up, so that another worker need not wait for its end.

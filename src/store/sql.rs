@@ -43,6 +43,7 @@ statements! {
     READ_SCHEMA_VERSION = "read_schema_version",
     CLAIM_ROOT = "claim_root",
     TAKE_LEASE = "take_lease",
+    RENEW_LEASE = "renew_lease",
     RELEASE_LEASE = "release_lease",
     READ_CURSORS = "read_cursors",
     ADVANCE_CURSORS = "advance_cursors",

@@ -57,17 +57,24 @@ async fn what_is_decided_anew_is_published_under_numbers_that_the_stream_has_alr
 /// The lease is the same row in a replica that is promoted, and its holder may find no connection broken.
 #[tokio::test]
 async fn a_relay_that_runs_on_learns_that_the_server_is_another() {
-    let mut berth = Berth::new().await;
-    berth.commit(1..2, 5).await;
-    let relay = berth.relay().await;
-    berth.stored(5).await;
-    berth.settle().await;
-    berth.lose_commits().await;
-    berth.run("update lease set server_started_at = server_started_at - interval '1 day'").await;
-    berth.stored(7).await;
-    berth.settle().await;
-    relay.stop().await;
-    assert_eq!(berth.payloads().await[5..], ["1:3 anew", "1:4 anew"]);
+    for lease_there in [
+        "update lease set server_started_at = server_started_at - interval '1 day'",
+        // That it was taken is lost too.
+        "update lease set server_started_at = server_started_at - interval '1 day', holder = null, epoch = epoch - 1",
+        "delete from lease",
+    ] {
+        let mut berth = Berth::new().await;
+        berth.commit(1..2, 5).await;
+        let relay = berth.relay().await;
+        berth.stored(5).await;
+        berth.settle().await;
+        berth.lose_commits().await;
+        berth.run(lease_there).await;
+        berth.stored(7).await;
+        berth.settle().await;
+        relay.stop().await;
+        assert_eq!(berth.payloads().await[5..], ["1:3 anew", "1:4 anew"], "{lease_there}");
+    }
 }
 
 #[tokio::test]
