@@ -120,6 +120,23 @@ impl Berth {
         transaction.commit().await.unwrap();
     }
 
+    /// Runs a relay until the stream has so many events and the cursors have come up with the journal.
+    async fn publish(&mut self, count: u64) {
+        let relay = self.relay().await;
+        self.stored(count).await;
+        self.settle().await;
+        relay.stop().await;
+    }
+
+    /// As another relay does behind the back of one that runs.
+    async fn publish_behind(&self, place: &str, payload: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("Berth-Seq", place);
+        let subject = format!("{}.event.v1.acme.lock.UserDefined.active", self.subjects.root());
+        let payload = payload.to_owned().into();
+        self.context.publish_with_headers(subject, headers, payload).await.unwrap().await.unwrap();
+    }
+
     async fn run(&mut self, sql: &'static str) {
         sqlx::query(sql).execute(&mut self.sql).await.unwrap();
     }
@@ -236,10 +253,7 @@ async fn what_was_published_before_the_cursors_moved_is_not_published_again() {
     let mut berth = Berth::new().await;
     // One batch acknowledged, one in flight: the most that can stand above the cursors.
     berth.commit(3..4, 2_000).await;
-    let relay = berth.relay().await;
-    berth.stored(2_000).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(2_000).await;
     for (kept, end) in [
         ("update relay_cursor set seq = 0", 2_002),
         ("update relay_cursor set seq = 1000 where lane = 3", 2_004),
@@ -290,10 +304,7 @@ async fn a_relay_killed_between_acknowledgement_and_cursor_repeats_nothing() {
 async fn what_the_streams_end_tells_is_stored_before_more_is_published() {
     let mut berth = Berth::new().await;
     berth.commit(1..2, 3).await;
-    let relay = berth.relay().await;
-    berth.stored(3).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(3).await;
     // As if a relay had been killed before it stored them.
     berth.run("update relay_cursor set seq = 1 where lane = 1").await;
     let mut keeper = PgConnection::connect(&berth.database_url).await.unwrap();
@@ -346,10 +357,7 @@ async fn a_relay_whose_stream_has_moved_on_is_fenced_and_learns_it() {
     berth.stored(1).await;
     berth.settle().await;
     // Another relay publishes 2:2 behind this one's back.
-    let mut headers = HeaderMap::new();
-    headers.insert("Berth-Seq", "2:2");
-    let subject = format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root());
-    berth.context.publish_with_headers(subject, headers, "2:2".into()).await.unwrap().await.unwrap();
+    berth.publish_behind("2:2", "2:2").await;
     berth.commit(2..3, 2).await;
     berth.stored(3).await;
     berth.settle().await;
@@ -365,11 +373,7 @@ async fn a_batch_that_is_sent_ahead_is_dropped_when_the_stream_moves_on_before_i
     for seq in 1..=3 {
         // Between batches of lane 5, of which there is always one ahead, another relay publishes an event of lane 9.
         berth.stored(seq * 2_000).await;
-        let mut headers = HeaderMap::new();
-        headers.insert("Berth-Seq", format!("9:{seq}"));
-        let subject = format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root());
-        let ack = berth.context.publish_with_headers(subject, headers, format!("9:{seq}").into()).await.unwrap();
-        ack.await.unwrap();
+        berth.publish_behind(&format!("9:{seq}"), &format!("9:{seq}")).await;
         berth.commit(9..10, 1).await;
     }
     berth.stored(9_003).await;

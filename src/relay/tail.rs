@@ -41,14 +41,12 @@ impl EventStream {
         let oldest = state.first_sequence.max(state.last_sequence.saturating_sub(TAIL_MAX) + 1);
         let is_covered = |event: &Published| saved.get(&event.lane).is_some_and(|cursor| event.seq <= *cursor);
         let mut is_short = state.last_sequence == 0 && saved.values().any(|seq| *seq > 0);
-        let (mut before, mut above, mut is_newest) = (state.last_sequence + 1, Vec::new(), true);
+        let mut before = state.last_sequence + 1;
+        let (mut newest, mut above) = (None, Vec::new());
         while before > oldest {
             let from = before.saturating_sub(CHUNK).max(oldest);
             let found = read(&stream, from..before).await?;
-            if let (true, Some(newest)) = (is_newest, found.last()) {
-                is_short = saved.get(&newest.lane).is_some_and(|cursor| newest.seq < *cursor);
-                is_newest = false;
-            }
+            newest = newest.or(found.last().copied());
             let is_enough = found.iter().any(is_covered);
             above.extend(found.into_iter().filter(|event| !is_covered(event)));
             if is_enough {
@@ -56,6 +54,7 @@ impl EventStream {
             }
             before = from;
         }
+        is_short |= newest.is_some_and(|event| saved.get(&event.lane).is_some_and(|cursor| event.seq < *cursor));
         Ok(Tail { last_sequence: state.last_sequence, above, is_short })
     }
 

@@ -14,7 +14,7 @@ use super::row::{self, get};
 use super::sql;
 use crate::domain::hold::{Hold, Status};
 use crate::domain::id::{HoldId, Lane, LaneSet, ReceiptId};
-use crate::domain::registry::{Registry, related};
+use crate::domain::registry::related;
 use crate::domain::resource::LockName;
 use crate::domain::state::Head;
 use crate::domain::window::Instant;
@@ -97,9 +97,10 @@ pub async fn holds(
     connection: &mut PgConnection,
     wants: &Wants,
     locked: &[LockedLane],
-    registries: &BTreeMap<Lane, Registry>,
+    lanes: &BTreeMap<Lane, CachedLane>,
 ) -> Result<(Vec<Hold>, Vec<DuePage>), StoreError> {
-    let names = related(&wants.locks, |lane| registries.get(&lane));
+    let registry = |lane| lanes.get(&lane).map(|lane: &CachedLane| &lane.state.registry);
+    let names = related(&wants.locks, registry);
     if wants.holds.is_empty() && names.is_empty() && wants.due.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -109,8 +110,7 @@ pub async fn holds(
     found.add(&rows)?;
     let of_due = found.due.iter().filter_map(|mark| Some((found.holds.get(&mark.id)?.lock_name()?, mark.id.uuid())));
     let of_due: BTreeMap<LockName, Uuid> = of_due.collect();
-    let more =
-        related(of_due.keys(), |lane| registries.get(&lane)).into_iter().filter(|name| !names.contains_key(name));
+    let more = related(of_due.keys(), registry).into_iter().filter(|name| !names.contains_key(name));
     // Most have one claim only, and that is here.
     let known = |name: &LockName| of_due.get(name).copied().unwrap_or_default();
     let more: BTreeMap<LockName, Uuid> = more.map(|name| (name.clone(), known(&name))).collect();

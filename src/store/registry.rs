@@ -20,34 +20,34 @@ use crate::domain::outcome::Registered;
 use crate::domain::registry::Registry;
 use crate::domain::window::Instant;
 
-/// What is registered in each of the locked lanes: as it is known there, or read where that is out of date.
-pub async fn of_lanes(
+/// Reads what is registered in the locked lanes, where what is known of it is out of date.
+pub async fn catch_up(
     connection: &mut PgConnection,
     locked: &[LockedLane],
     lanes: &mut BTreeMap<Lane, CachedLane>,
-) -> Result<BTreeMap<Lane, Registry>, StoreError> {
-    let mut registries = BTreeMap::new();
+) -> Result<(), StoreError> {
     let mut moved = Vec::new();
     for row in locked {
-        let Some(lane) = lanes.get_mut(&row.lane) else { continue };
-        let known = std::mem::take(&mut lane.state.registry);
-        let is_known = std::mem::replace(&mut lane.registry_version, row.registry_version) == row.registry_version;
-        if !is_known && row.registry_version > 0 {
+        let Some(lane) = lanes.get_mut(&row.lane).filter(|lane| lane.registry_version != row.registry_version) else {
+            continue;
+        };
+        lane.registry_version = row.registry_version;
+        lane.state.registry = Registry::default();
+        if row.registry_version > 0 {
             moved.push(row.lane);
         }
-        registries.insert(row.lane, if is_known { known } else { Registry::default() });
     }
     if moved.is_empty() {
-        return Ok(registries);
+        return Ok(());
     }
     let rows = sqlx::query(sql::LOAD_RESOURCES.clone()).bind(lane_numbers(moved)).fetch_all(connection).await;
     for row in rows.map_err(StoreError::of("load registered resources"))? {
         let resource = resource(&row).map_err(StoreError::of("read the row of a resource"))?;
-        if let Some(registry) = registries.get_mut(&resource.lock_name().lane()) {
-            registry.put(resource);
+        if let Some(lane) = lanes.get_mut(&resource.lock_name().lane()) {
+            lane.state.registry.put(resource);
         }
     }
-    Ok(registries)
+    Ok(())
 }
 
 pub async fn put(connection: &mut PgConnection, resources: &[Resource]) -> Result<(), sqlx::Error> {

@@ -191,13 +191,8 @@ async fn load_all(
 ) -> Result<Loaded, StoreError> {
     let receipts = load::receipts(connection, &wants.receipts).await?;
     let mut lanes = catch_up::catch_up(connection, locked, cached).await?;
-    let registries = registry::of_lanes(connection, locked, &mut lanes).await?;
-    let (holds, due) = load::holds(connection, wants, locked, &registries).await?;
-    for (lane, registry) in registries {
-        if let Some(cached) = lanes.get_mut(&lane) {
-            cached.state.registry = registry;
-        }
-    }
+    registry::catch_up(connection, locked, &mut lanes).await?;
+    let (holds, due) = load::holds(connection, wants, locked, &lanes).await?;
     let booked = booked::load(connection, &wants.puts, &mut lanes).await?;
     let tenants_batch = locked.first().and_then(|row| row.tenants_batch);
     Ok(Loaded { lanes, holds, receipts, due, tenants_batch, booked })

@@ -1,8 +1,6 @@
 //! A database without its last commits: restored from a backup, or a replica that had not got them. The stream has
 //! their events, and what is decided now has their numbers.
 
-use async_nats::HeaderMap;
-
 use crate::Berth;
 
 impl Berth {
@@ -35,22 +33,13 @@ impl Berth {
 async fn what_is_decided_anew_is_published_under_numbers_that_the_stream_has_already() {
     let mut berth = Berth::new().await;
     berth.commit(1..2, 5).await;
-    let relay = berth.relay().await;
-    berth.stored(5).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(5).await;
     berth.lose_commits().await;
-    let relay = berth.relay().await;
-    berth.stored(7).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(7).await;
     // As if the relay had been killed before it stored its cursors: nothing is published twice for it.
     berth.run("update relay_cursor set seq = 2 where lane = 1").await;
     berth.commit_anew(1).await;
-    let relay = berth.relay().await;
-    berth.stored(8).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(8).await;
     assert_eq!(berth.payloads().await, ["1:1", "1:2", "1:3", "1:4", "1:5", "1:3 anew", "1:4 anew", "1:5 anew"]);
 }
 
@@ -81,20 +70,11 @@ async fn a_relay_that_runs_on_learns_that_the_server_is_another() {
 async fn a_number_that_was_published_before_those_below_it_does_not_hide_them() {
     let mut berth = Berth::new().await;
     berth.commit(1..2, 3).await;
-    let relay = berth.relay().await;
-    berth.stored(3).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(3).await;
     berth.lose_commits().await;
     // A relay that did not know of it held 1:3 for published.
-    let mut headers = HeaderMap::new();
-    headers.insert("Berth-Seq", "1:4");
-    let subject = format!("{}.event.v1.acme.lock.UserDefined.active", berth.subjects.root());
-    berth.context.publish_with_headers(subject, headers, "1:4 anew".into()).await.unwrap().await.unwrap();
-    let relay = berth.relay().await;
-    berth.stored(6).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish_behind("1:4", "1:4 anew").await;
+    berth.publish(6).await;
     assert_eq!(berth.payloads().await, ["1:1", "1:2", "1:3", "1:4 anew", "1:3 anew", "1:4 anew"]);
 }
 
@@ -103,18 +83,12 @@ async fn a_number_that_was_published_before_those_below_it_does_not_hide_them() 
 async fn the_events_of_a_database_that_was_made_anew_follow_those_of_the_one_before() {
     let mut berth = Berth::new().await;
     berth.commit(1..3, 2).await;
-    let relay = berth.relay().await;
-    berth.stored(4).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(4).await;
     berth.run("truncate journal").await;
     berth.run("update lane set seq = 0").await;
     berth.run("update relay_cursor set seq = 0").await;
     berth.commit(2..3, 1).await;
     berth.run("update journal set payload = convert_to('2:1 anew', 'UTF8')").await;
-    let relay = berth.relay().await;
-    berth.stored(5).await;
-    berth.settle().await;
-    relay.stop().await;
+    berth.publish(5).await;
     assert_eq!(berth.payloads().await.last().map(String::as_str), Some("2:1 anew"));
 }

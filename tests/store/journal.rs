@@ -215,4 +215,7 @@ async fn sweeping_takes_what_is_old_and_published_and_leaves_each_lane_its_last_
     let left = "select count(*) from journal where (lane, seq) in ((0, 5), (1, 3), (2, 1), (2, 2))";
     assert_eq!(count(&database, left).await, 4);
     assert_eq!(count(&database, "select count(*) from journal").await, 4);
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+    let swept = database.sweep(minute, day, HISTORY_KEPT, 10).await.unwrap();
+    assert_eq!((swept.receipts, swept.batches), (5, 0), "lanes are read up from batches as long as there is a journal");
 }

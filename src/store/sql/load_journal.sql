@@ -5,7 +5,7 @@
 select known.lane, event.*
 from unnest($1::smallint[], $2::bigint[], $3::uuid[]) as known (lane, seq, last_batch)
 cross join lateral (
-    select from batch where batch.id = known.last_batch and not batch.is_void limit 1
+    select from batch where batch.id = known.last_batch limit 1
 ) as based
 left join lateral (
     select
